@@ -1,0 +1,83 @@
+"""Audit events: one per change, each carrying the hash of the one before it.
+
+An event's hash is SHA-256 over its predecessor's hash (32 bytes, zeros for the first) and its own content as JSON with
+sorted keys and no white space. Changing or removing a row breaks every later hash; `verify_chain` says where.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from portal.kernel.actor import Actor
+from portal.kernel.models import AuditEvent, AuditHead
+
+GENESIS = bytes(32)
+
+
+def _content(event: AuditEvent) -> bytes:
+    fields: dict[str, Any] = {
+        "sequence": event.sequence,
+        "at": event.at.isoformat(),
+        "actor": [event.actor_kind, event.actor_id, event.actor_name, event.actor_via],
+        "event": event.event,
+        "target": [event.target_type, event.target_id],
+        "scope": event.scope,
+        "summary": event.summary,
+        "data": event.data,
+    }
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _digest(previous: bytes, event: AuditEvent) -> bytes:
+    return hashlib.sha256(previous + _content(event)).digest()
+
+
+def record(
+    actor: Actor,
+    event: str,
+    *,
+    target_type: str,
+    target_id: object,
+    summary: str,
+    scope: str = "",
+    data: Mapping[str, Any] | None = None,
+) -> AuditEvent:
+    """Appends `event` ("subject:action") in the caller's transaction; `data` must be JSON and hold no secret."""
+    with transaction.atomic():
+        AuditHead.objects.get_or_create(pk=1)
+        head = AuditHead.objects.select_for_update().get(pk=1)
+        entry = AuditEvent(
+            sequence=head.sequence + 1,
+            at=timezone.now(),
+            actor_kind=actor.kind.value,
+            actor_id=actor.id,
+            actor_name=actor.name,
+            actor_via=actor.via,
+            event=event,
+            target_type=target_type,
+            target_id=str(target_id),
+            scope=scope,
+            summary=summary,
+            data=json.loads(json.dumps(dict(data or {}))),
+        )
+        entry.digest = _digest(bytes(head.digest) or GENESIS, entry)
+        entry.save(force_insert=True)
+        AuditHead.objects.filter(pk=1).update(sequence=entry.sequence, digest=entry.digest)
+    return entry
+
+
+def verify_chain(events: Iterable[AuditEvent] | None = None) -> int | None:
+    """The sequence number of the first event that does not fit its predecessor, or None when the chain is whole."""
+    previous, expected = GENESIS, 1
+    for event in events if events is not None else AuditEvent.objects.order_by("sequence").iterator():
+        digest = _digest(previous, event)
+        if event.sequence != expected or bytes(event.digest) != digest:
+            return expected
+        previous, expected = digest, expected + 1
+    return None

@@ -1,0 +1,46 @@
+"""Addresses and secrets by which the parts of a fabric know each other."""
+
+import base64
+import binascii
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+from portal.settings.environment import VAR_DIR, env, secret
+
+# What every part knows
+HGS_URL: str = env.str("HGS_URL", default="http://127.0.0.1:8081").rstrip("/")
+PORTAL_URL: str = env.str("PORTAL_URL", default="http://127.0.0.1:8000").rstrip("/")
+# The portal's right to submit to HGS and to read verdicts; it approves nothing.
+HGS_FABRIC_TOKEN: str = secret("HGS_FABRIC_TOKEN")
+
+# HGS
+HGS_AUTO_APPROVE: bool = env.bool("HGS_AUTO_APPROVE", default=False)
+
+
+def _master_key() -> bytes:
+    text = secret("HGS_MASTER_KEY")
+    if not text:
+        return b""
+    try:
+        key = base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ImproperlyConfigured("HGS_MASTER_KEY must be base64 of 32 bytes") from error
+    if len(key) != 32:
+        raise ImproperlyConfigured("HGS_MASTER_KEY must be base64 of 32 bytes")
+    return key
+
+
+# Encrypts the private keys in HGS's database; 32 bytes, or empty where this process is not HGS.
+HGS_MASTER_KEY: bytes = _master_key()
+
+# The portal's library of template disks and shielding data (ciphertext and public data only)
+LIBRARY_DIR: Path = Path(env.str("LIBRARY_DIR", default=str(VAR_DIR / "library")))
+LIBRARY_MAX_BLOB_BYTES: int = env.int("LIBRARY_MAX_BLOB_BYTES", default=64 * 2**30)
+
+# An emulated host
+HYPERVISOR: str = env.str("HYPERVISOR", default="qemu")
+HOST_STATE_DIR: Path = Path(env.str("HOST_STATE_DIR", default=str(VAR_DIR / "hosts")))
+HOST_TPM_CA_DIR: Path = Path(env.str("HOST_TPM_CA_DIR", default=str(VAR_DIR / "tpm-ca")))
+HOST_TOKEN: str = secret("HOST_TOKEN")
+HOST_ADDRESS: str = env.str("HOST_ADDRESS", default="127.0.0.1")
