@@ -4,7 +4,11 @@ from django.apps import apps
 from django.urls import include, path
 from django.urls.resolvers import URLPattern, URLResolver
 
+from portal.kernel.health import livez, readyz
+
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("livez", livez),
+    path("readyz", readyz),
     path("account/", include("portal.accounts.urls")),
     path("api/", include("portal.api.urls")),
 ]

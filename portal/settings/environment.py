@@ -1,4 +1,7 @@
-"""Where settings come from: the environment, a `.env` file beside the project, and `NAME_FILE` for secrets."""
+"""Where settings come from: the environment, then `.env` beside the project, then the embedded deployment's own file.
+
+A secret may be given as `NAME`, or as `NAME_FILE`, the path of a file that holds it.
+"""
 
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 BASE_DIR = Path(__file__).resolve().parents[2]
 
 env = environ.Env()
-env.read_env(str(BASE_DIR / ".env"), overwrite=False)
+if (BASE_DIR / ".env").is_file():
+    env.read_env(str(BASE_DIR / ".env"), overwrite=False)
 
 
 class GfRole(StrEnum):
@@ -38,3 +42,7 @@ except ValueError as error:
 
 DEBUG: bool = env.bool("DEBUG", default=False)
 VAR_DIR: Path = Path(env.str("GF_VAR_DIR", default=str(BASE_DIR / "var"))).resolve()
+# Written by `make up`, one file a role, so that commands run by hand see the same fabric.
+_embedded = VAR_DIR / "env" / f"{ROLE.value}.env"
+if _embedded.is_file():
+    env.read_env(str(_embedded), overwrite=False)

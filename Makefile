@@ -1,0 +1,39 @@
+# Two commands are enough: `make up` starts a whole fabric, `make test` tests it. The rest is for those who change it.
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONDONTWRITEBYTECODE ?= 1
+.DEFAULT_GOAL := help
+.PHONY: help up down status test lint clean lock
+
+help:            ## Show the targets
+	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+up:              ## Prepare the machine, start everything, create a shielded VM
+	@$(PYTHON) portal/embedded/preflight.py up
+	@$(BIN)/python -m portal.embedded up
+
+down:            ## Stop what `make up` started
+	@test ! -x $(BIN)/python || $(BIN)/python -m portal.embedded down
+
+status:          ## Show the processes and where to sign in
+	@$(BIN)/python -m portal.embedded status
+
+test:            ## Prepare the machine, run every test
+	@$(PYTHON) portal/embedded/preflight.py test
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+lint:            ## Style, types, import rules, templates, migrations
+	@$(PYTHON) portal/embedded/preflight.py test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/djlint templates --check --lint
+	GF_ROLE=all DJANGO_SETTINGS_MODULE=portal.settings.testing $(BIN)/python -m django makemigrations --check --dry-run
+
+clean: down      ## Remove var/ and .venv
+	rm -rf var .venv
+
+lock:            ## Renew requirements.lock (hashes, no addresses)
+	uv pip compile --python-version 3.11 --universal --generate-hashes --no-annotate --no-header --upgrade -q \
+	  --extra embedded --group dev pyproject.toml -o requirements.lock

@@ -1,0 +1,123 @@
+"""The processes of an embedded fabric, in the order they start."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from portal.embedded import layout
+from portal.embedded.processes import Process
+
+# What one role must not inherit from the person who typed `make up`.
+FOREIGN = {
+    "portal": ("HGS_DATABASE_URL", "HGS_MASTER_KEY", "HGS_MASTER_KEY_FILE", "HOST_TOKEN", "HOST_TOKEN_FILE"),
+    "hgs": ("DATABASE_URL", "REDIS_URL", "TOKEN_PEPPERS", "HOST_TOKEN", "HOST_TOKEN_FILE"),
+    "host": (
+        "DATABASE_URL",
+        "HGS_DATABASE_URL",
+        "HGS_MASTER_KEY",
+        "HGS_MASTER_KEY_FILE",
+        "SECRET_KEY",
+        "TOKEN_PEPPERS",
+    ),
+}
+MANAGE = (sys.executable, str(layout.ROOT / "manage.py"))
+
+
+def environment(role: str, **more: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if name not in FOREIGN.get(role, ())}
+    return {
+        **inherited,
+        "GF_ROLE": role,
+        "GF_VAR_DIR": str(layout.VAR),
+        "DJANGO_SETTINGS_MODULE": "portal.settings",
+        # Celery refuses to run as root unless told so; messages are JSON, so that nothing in them is executed.
+        "C_FORCE_ROOT": "1",
+        **more,
+    }
+
+
+def answers_http(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=2).close()  # noqa: S310 - our own fixed addresses
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except OSError:
+        return False
+    return True
+
+
+def _accepts(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _ready_file(name: str) -> Callable[[], bool]:
+    return (layout.RUN / f"{name}.ready").exists
+
+
+def broker() -> Process:
+    folder = layout.VAR / "valkey"
+    path = folder / "valkey.sock"
+    return Process(
+        name="valkey",
+        command=(sys.executable, "-m", "portal.embedded.broker", str(folder)),
+        environment={"PATH": os.environ.get("PATH", "")},
+        is_ready=lambda: _accepts(path),
+    )
+
+
+def hgs() -> Process:
+    return Process(
+        name="hgs",
+        command=(*MANAGE, "hgs", "--bind", f"127.0.0.1:{layout.HGS_PORT}"),
+        environment=environment("hgs"),
+        is_ready=lambda: answers_http(f"{layout.HGS_URL}/livez"),
+    )
+
+
+def portal() -> Process:
+    return Process(
+        name="portal",
+        command=(*MANAGE, "portal", "--bind", f"127.0.0.1:{layout.PORTAL_PORT}"),
+        environment=environment("portal"),
+        is_ready=lambda: answers_http(f"{layout.PORTAL_URL}/livez"),
+    )
+
+
+def worker() -> Process:
+    return Process("worker", (*MANAGE, "worker"), environment("portal"), _ready_file("worker"))
+
+
+def beat() -> Process:
+    return Process("beat", (*MANAGE, "beat"), environment("portal"), _ready_file("beat"))
+
+
+def host(name: str) -> Process:
+    token = layout.host_dir(name) / "token"
+    return Process(
+        name=f"host-{name}",
+        command=(*MANAGE, "host", name),
+        environment=environment("host", HOST_TOKEN_FILE=str(token)),
+        is_ready=_ready_file(f"host-{name}"),
+        stop_seconds=40,
+    )
+
+
+def services() -> list[Process]:
+    """Everything but the hosts, in the order they start; a broker of one's own is used where REDIS_URL names it."""
+    embedded_broker = [] if os.environ.get("REDIS_URL") else [broker()]
+    return [*embedded_broker, hgs(), portal(), worker(), beat()]
+
+
+def everything() -> list[Process]:
+    return [*services(), *(host(name) for name in layout.HOSTS)]
