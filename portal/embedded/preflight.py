@@ -152,7 +152,7 @@ def fingerprint() -> str:
 
 
 def install_python_packages() -> None:
-    """`.venv` from the lock, every archive checked against its hash; the stamp comes last, so a broken run is redone."""
+    """`.venv` from the lock, every archive checked by its hash; the stamp comes last, so a broken run is redone."""
     if STAMP.is_file() and STAMP.read_text(encoding="ascii") == fingerprint():
         return
     python = VENV / "bin" / "python"
