@@ -1,0 +1,222 @@
+"""Releasing keys: HGS's side and the host's side of RollTransportKey ([MS-KPS] 3.1.5.1.1.3).
+
+HGS (`release_keys`) is given a request whose health certificate was already verified, opens the ingress protector,
+rolls it, and encrypts both transport keys to the host's identity key:
+
+    transfer key  (32 random bytes)  RSA-OAEP-SHA256, no label, to the health certificate's key (a TPM decrypts it)
+    wrapping key  (32 random bytes)  AES-256-GCM under the transfer key, additional data W
+    payload       (both keys)        AES-256-GCM under the wrapping key, additional data T
+
+    W = "guarded-fabric kps wrapping-key" 00 ‖ SHA-256(request document)
+    T = "guarded-fabric kps transport-keys" 00 ‖ SHA-256(request document) ‖ SHA-256(egress protector document)
+
+so an answer opens only for the request it was made for. Anyone can encrypt to a health certificate, so none of this
+says who answered. The host's side (`open_response`) therefore believes nothing until the egress protector proves it:
+the same owner, no guardian that was not there before, the signature of a guardian of the ingress protector, and the
+transport key signatures of both protectors under the keys received. Knowing the ingress key proves the sender is a
+guardian (or the owner).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from hgs.keyprotection import algorithms, certificates, payload
+from hgs.keyprotection.algorithms import AES_256_GCM, KEY_SIZE, RSA_OAEP, RandomBytes
+from hgs.keyprotection.elements import EncryptedData
+from hgs.keyprotection.errors import (
+    HealthCertificateError,
+    InvalidProtectorError,
+    InvalidRequestError,
+    InvalidResponseError,
+    InvalidWrappingError,
+    NoWrappingError,
+    refusing,
+)
+from hgs.keyprotection.guardian import GuardianKeys
+from hgs.keyprotection.protector import (
+    Protector,
+    VerifiedProtector,
+    Wrapping,
+    check_transport_key,
+    parse_protector,
+    roll,
+    serialise_protector,
+    unwrap,
+    verify_protector,
+    wrapping_for,
+)
+from hgs.keyprotection.secret import Secret
+from hgs.keyprotection.transport_key import TransportKey
+from hgs.wire.kps import RollTransportKeyRequest, RollTransportKeyResponse, serialise_request
+
+_WRAPPING_CONTEXT: Final = b"guarded-fabric kps wrapping-key\0"
+_TRANSPORT_CONTEXT: Final = b"guarded-fabric kps transport-keys\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What an attested host gets: the key for what it has, the key for what it writes next, and its protector."""
+
+    ingress: TransportKey
+    egress: TransportKey
+    egress_protector: Protector
+
+
+def release_keys(
+    request: RollTransportKeyRequest,
+    health_public_key: rsa.RSAPublicKey,
+    guardians: Sequence[GuardianKeys],
+    random_bytes: RandomBytes,
+    payload_version: int = 2,
+) -> RollTransportKeyResponse:
+    """Answer a request whose health certificate was verified; `health_public_key` is that certificate's key.
+
+    `guardians` are the enabled key pairs of this service, the primary first. Checks in the specification's order and
+    raises HealthCertificateError, InvalidRequestError, InvalidProtectorError, InvalidWrappingError, NoWrappingError.
+    """
+    if not certificates.RSA_KEY_MIN <= health_public_key.key_size <= certificates.RSA_KEY_MAX:
+        raise HealthCertificateError("key-size", "The health certificate's key is too short or too long.")
+    with refusing(InvalidRequestError):
+        algorithms.check_key_encryption(request.transfer_key_algorithm)
+        algorithms.check_content_encryption(request.wrapping_key_algorithm)
+        algorithms.check_content_encryption(request.transport_keys_algorithm)
+    verified = verify_protector(parse_protector(request.ingress_protector))
+    guardian = _guardian_for(verified, guardians)
+    ingress_key = unwrap(verified, guardian)
+    egress, egress_key = roll(verified, guardian, random_bytes)
+    blob = payload.serialise_payload(ingress_key, egress_key, payload_version)
+    return _encrypt(request, health_public_key, serialise_protector(egress), blob, random_bytes)
+
+
+def _guardian_for(verified: VerifiedProtector, guardians: Sequence[GuardianKeys]) -> GuardianKeys:
+    for guardian in guardians:
+        if wrapping_for(verified, guardian) is not None:
+            return guardian
+    raise NoWrappingError(
+        "not-a-guardian",
+        "The key protector was not made for this Host Guardian Service.",
+        "The owner must make the shielding data again with this service's guardian metadata.",
+    )
+
+
+def _encrypt(
+    request: RollTransportKeyRequest, key: rsa.RSAPublicKey, egress: bytes, blob: Secret, random_bytes: RandomBytes
+) -> RollTransportKeyResponse:
+    transfer_key, wrapping_key = Secret(random_bytes(KEY_SIZE)), Secret(random_bytes(KEY_SIZE))
+    wrapped = algorithms.encrypt_content(
+        transfer_key, wrapping_key.reveal(), _wrapping_context(request), random_bytes, request.wrapping_key_algorithm
+    )
+    keys = algorithms.encrypt_content(
+        wrapping_key,
+        blob.reveal(),
+        _transport_context(request, egress),
+        random_bytes,
+        request.transport_keys_algorithm,
+    )
+    transfer = algorithms.encrypt_key(key, transfer_key, b"", request.transfer_key_algorithm)
+    return RollTransportKeyResponse(egress, transfer, wrapped.value, keys.value)
+
+
+def _wrapping_context(request: RollTransportKeyRequest) -> bytes:
+    return _WRAPPING_CONTEXT + hashlib.sha256(serialise_request(request)).digest()
+
+
+def _transport_context(request: RollTransportKeyRequest, egress: bytes) -> bytes:
+    digest = hashlib.sha256(serialise_request(request)).digest()
+    return _TRANSPORT_CONTEXT + digest + hashlib.sha256(egress).digest()
+
+
+def new_request(protector: Protector, health_certificate: bytes) -> RollTransportKeyRequest:
+    """The host's request for a protector's keys. `health_certificate` is DER."""
+    return RollTransportKeyRequest(
+        serialise_protector(protector), health_certificate, RSA_OAEP, AES_256_GCM, AES_256_GCM
+    )
+
+
+def open_response(
+    response: RollTransportKeyResponse,
+    request: RollTransportKeyRequest,
+    decrypt: Callable[[bytes], bytes],
+    payload_version: int = 2,
+) -> Released:
+    """Open and check the reply to `request`, treating the reply as hostile.
+
+    `decrypt` is RSA-OAEP-SHA256 without label by the key of the health certificate (the TPM's identity key); a
+    ValueError from it means that it did not open. The request's own protector must be one the caller trusts, for
+    example because a shielding data file signed by the owner holds it. Raises InvalidResponseError,
+    InvalidProtectorError or InvalidWrappingError; then nothing of the reply may be used.
+    """
+    ingress = verify_protector(parse_protector(request.ingress_protector))
+    egress = _verified_egress(response.egress_protector)
+    _check_same_parties(ingress, egress)
+    ingress_key, egress_key = _decrypt(response, request, decrypt, payload_version)
+    _check_key(ingress, ingress_key, "ingress")
+    _check_key(egress, egress_key, "egress")
+    if ingress_key == egress_key:
+        raise InvalidResponseError("key-not-rolled", "The reply gives the old transport key as the new one.")
+    return Released(ingress_key, egress_key, egress.protector)
+
+
+def _verified_egress(document: bytes) -> VerifiedProtector:
+    try:
+        return verify_protector(parse_protector(document))
+    except (InvalidProtectorError, InvalidWrappingError) as error:
+        raise InvalidResponseError(error.code, f"The egress protector is not valid: {error.message}") from None
+
+
+def _check_same_parties(ingress: VerifiedProtector, egress: VerifiedProtector) -> None:
+    if _party(egress.owner) != _party(ingress.owner):
+        raise InvalidResponseError("owner-changed", "The egress protector has another owner.")
+    known = {_party(wrapping) for wrapping in ingress.protector.wrappings}
+    if any(_party(wrapping) not in known for wrapping in egress.protector.wrappings):
+        raise InvalidResponseError("guardian-added", "The egress protector has a guardian that was not there before.")
+    if egress.signer.is_owner:
+        raise InvalidResponseError("not-by-a-guardian", "The egress protector is not signed by a guardian.")
+
+
+def _party(wrapping: Wrapping) -> tuple[bytes, bytes]:
+    return wrapping.signing_certificate, wrapping.encryption_certificate
+
+
+def _check_key(verified: VerifiedProtector, key: TransportKey, which: str) -> None:
+    try:
+        check_transport_key(verified.protector, key)
+    except InvalidProtectorError as error:
+        raise InvalidResponseError(error.code, f"The {which} key in the reply is not its protector's key.") from None
+
+
+def _decrypt(
+    response: RollTransportKeyResponse,
+    request: RollTransportKeyRequest,
+    decrypt: Callable[[bytes], bytes],
+    payload_version: int,
+) -> tuple[TransportKey, TransportKey]:
+    try:
+        transfer = decrypt(response.encrypted_transfer_key)
+    except ValueError:
+        raise InvalidResponseError("transfer-key", "The transfer key is not for this host's identity key.") from None
+    transfer_key = _key(transfer)
+    wrapped = EncryptedData(request.wrapping_key_algorithm, response.encrypted_wrapping_key)
+    wrapping_key = _key(_opened(transfer_key, wrapped, _wrapping_context(request)))
+    keys = EncryptedData(request.transport_keys_algorithm, response.encrypted_transport_keys)
+    blob = _opened(wrapping_key, keys, _transport_context(request, response.egress_protector))
+    return payload.parse_payload(Secret(blob), payload_version)
+
+
+def _key(value: bytes) -> Secret:
+    if len(value) != KEY_SIZE:
+        raise InvalidResponseError("key-length", "A key in the reply has a wrong length.")
+    return Secret(value)
+
+
+def _opened(key: Secret, data: EncryptedData, context: bytes) -> bytes:
+    plaintext = algorithms.decrypt_content(key, data, context)
+    if plaintext is None:
+        raise InvalidResponseError("not-for-this-request", "The reply was not made for this request.")
+    return plaintext
