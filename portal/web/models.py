@@ -26,6 +26,7 @@ class Notification(models.Model):
     message = models.TextField(blank=True)
     advice = models.TextField(blank=True)
     code = models.CharField(max_length=64, blank=True)
+    error_id = models.CharField(max_length=32, blank=True)  # the request in the logs
     url = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     shown_at = models.DateTimeField(null=True)  # when "done" was first shown; it goes by itself a little later

@@ -6,6 +6,7 @@ What went well shows for a while and goes; what failed stays until its reader di
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Q
 from django.urls import reverse
@@ -13,6 +14,7 @@ from django.utils import timezone
 
 from portal.kernel.actor import Actor, ActorKind
 from portal.kernel.errors import DomainError
+from portal.kernel.ids import short
 from portal.kernel.models import Job
 from portal.web.models import Notification
 from portal.web.registry import Portal, target_url
@@ -27,8 +29,8 @@ def notify_done(actor: Actor, text: str, url: str = "") -> None:
     _keep(actor, outcome=Notification.Outcome.DONE, done=text[:_LONGEST], url=url[:_LONGEST])
 
 
-def notify_failed(actor: Actor, what: str, error: DomainError) -> None:
-    """Say that a command was refused: `what` names it, the error says why and what to do."""
+def notify_failed(actor: Actor, what: str, error: DomainError, error_id: str = "") -> None:
+    """Say that a command was refused: `what` names it, the error says why and what to do, `error_id` finds the log."""
     _keep(
         actor,
         outcome=Notification.Outcome.FAILED,
@@ -36,6 +38,7 @@ def notify_failed(actor: Actor, what: str, error: DomainError) -> None:
         message=error.message,
         advice=error.advice,
         code=error.code,
+        error_id=error_id,
     )
 
 
@@ -51,7 +54,7 @@ def notify_job(actor: Actor, job_id: uuid.UUID | str, started: str, done: str, f
     )
 
 
-def _keep(actor: Actor, **fields: object) -> None:
+def _keep(actor: Actor, **fields: Any) -> None:
     if actor.kind is ActorKind.USER:  # tokens and the fabric itself read no bar
         Notification.objects.create(user_id=actor.id, **fields)
 
@@ -98,7 +101,7 @@ def _notice(actor: Actor, portal: Portal, row: Notification) -> Notice:
         message=job.error_message if job else row.message,
         advice=job.error_advice if job else row.advice,
         code=job.error_code if job else row.code,
-        error_id=str(job.pk)[:8] if job else f"n-{row.pk}",
+        error_id=short(job.pk) if job else row.error_id,
         percent=job.percent if job and tone == "busy" else None,
         url=_details_url(actor, portal, row, tone),
         changed_at=(job.finished_at if job else None) or row.created_at,

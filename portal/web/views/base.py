@@ -19,6 +19,7 @@ class ShellRequest(HttpRequest):
 
     actor: Actor
     portal: Portal
+    request_id: str
     htmx: Any
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import structlog
 from django import forms
 from django.core.exceptions import ObjectDoesNotExist
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -15,6 +16,8 @@ from portal.web.commands import ObjectCommand
 from portal.web.notifications import notify_done, notify_failed, notify_job
 from portal.web.registry import NewItem, entries
 from portal.web.views.base import ShellView
+
+log = structlog.get_logger(__name__)
 
 DRAWER_TARGET = "drawer-form"
 
@@ -140,8 +143,10 @@ class CommandView(ShellView):
             form.add_error(name if name in form.fields else None, sentence)
         if not form.errors:
             form.add_error(None, f"{error.message} {error.advice}".strip())
-        notify_failed(self.actor, self.get_title(), error)
-        return self.refuse(form, getattr(error, "status", 400))
+        error_id = self.request.request_id
+        log.info("command-refused", title=self.get_title(), code=error.code, details=error.details)
+        notify_failed(self.actor, self.get_title(), error, error_id)
+        return self.refuse(form, error.status)
 
     def refuse(self, form: forms.Form, status: int) -> HttpResponse:
         return self.render_to_response(self.get_context_data(form=form), status=status)
