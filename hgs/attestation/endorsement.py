@@ -1,0 +1,67 @@
+"""Who a host is: its endorsement key, with or without the manufacturer's certificate.
+
+HGS knows a host by the SHA-256 of its endorsement key's SubjectPublicKeyInfo (:attr:`EndorsementKey.ek_hash`),
+so the same host has one identity whether it comes with a certificate (v2) or a bare key (v1).
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from hgs.attestation.ekcert import EkCertificate, parse_ek_certificate
+from hgs.attestation.tpm import TpmtPublic, endorsement_public, spki_of, to_cryptography_key
+
+
+@dataclass(frozen=True)
+class EndorsementKey:
+    """An endorsement key as a host presents it; nothing is verified yet."""
+
+    public: TpmtPublic
+    spki: bytes
+    certificate: EkCertificate | None = None
+
+    @property
+    def ek_hash(self) -> str:
+        """64 lower-case hex digits: SHA-256 of the SubjectPublicKeyInfo (DER)."""
+        return hashlib.sha256(self.spki).hexdigest()
+
+
+@dataclass(frozen=True)
+class KnownHost:
+    """What HGS has registered about an endorsement key. ``without_certificate``: admitted by force, v1."""
+
+    name: str
+    without_certificate: bool = False
+
+
+@dataclass(frozen=True)
+class EndorsementTrust:
+    """What an HGS trusts about endorsement keys.
+
+    ``find_host`` looks an ``ek_hash`` up; roots and intermediates are trusted TPM manufacturers' certificates.
+    """
+
+    find_host: Callable[[str], KnownHost | None]
+    roots: Sequence[EkCertificate] = field(default=())
+    intermediates: Sequence[EkCertificate] = field(default=())
+
+
+def endorsement_from_certificate(certificate: bytes) -> EndorsementKey:
+    """Read an EK certificate (DER, quirks of real vendors allowed) and take its key.
+
+    Raises ``Malformed``, ``Unsupported``.
+    """
+    parsed = parse_ek_certificate(certificate)
+    public = endorsement_public(parsed.public_key)
+    return EndorsementKey(public, spki_of(parsed.public_key), parsed)
+
+
+def endorsement_from_public(public: TpmtPublic) -> EndorsementKey:
+    """Take a bare endorsement key. Only the TCG default templates are accepted: raises ``Unsupported`` for others."""
+    key = to_cryptography_key(public)
+    template = endorsement_public(key)
+    if template != public:
+        from hgs.attestation.errors import Unsupported
+
+        raise Unsupported("The endorsement key is not of the TCG default template for its algorithm.")
+    return EndorsementKey(public, spki_of(key))

@@ -1,0 +1,427 @@
+"""Bytes to messages and back. Strict: sizes first, no duplicate or unknown member, ``__type`` first where present.
+
+``parse_message(serialise(m)) == m``, and ``serialise(parse_message(b)) == b`` for everything ``serialise`` wrote.
+"""
+
+import base64
+import binascii
+import json
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final, TypeVar
+
+from hgs.wire.errors import HgsaError
+from hgs.wire.hgsa import messages as m
+from hgs.wire.hgsa.enums import (
+    AttestationOperationMode,
+    AttestationProvidedContentType,
+    AttestationResultType,
+)
+
+MAX_REQUEST: Final = 1024 * 1024
+"""Bytes of one HTTP body, before anything is parsed."""
+MAX_BINARY: Final = 768 * 1024
+"""Bytes of one binary member, decoded."""
+MAX_ITEMS: Final = 32
+"""Entries of one list."""
+TYPE_SUFFIX: Final = ":#Microsoft.Windows.RemoteAttestation.Core"
+_ENUM = TypeVar("_ENUM", bound=IntEnum)
+
+
+@dataclass(frozen=True)
+class Form:
+    """How byte strings and GUIDs are written; both forms of each are always read."""
+
+    bytes_as_numbers: bool = False
+    guid_as_base64: bool = False
+
+
+JSON_FORM: Final = Form()
+"""Base64 byte strings (MS-HGSA's words) and 8-4-4-4-12 GUIDs."""
+
+
+# ---- writing -------------------------------------------------------------------------------------------------------
+
+
+def serialise(message: m.Message, form: Form = JSON_FORM) -> bytes:
+    """UTF-8 JSON without white space, members in the specification's order, ``__type`` first."""
+    body: dict[str, Any] = {}
+    if not isinstance(message, m.EndorsementKey):
+        body["__type"] = type(message).__name__ + TYPE_SUFFIX
+    body.update(_WRITERS[type(message)](message, form))
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def _bytes_out(value: bytes, form: Form) -> Any:
+    return list(value) if form.bytes_as_numbers else base64.b64encode(value).decode()
+
+
+def _guid_out(value: uuid.UUID, form: Form) -> str:
+    return base64.b64encode(value.bytes_le).decode() if form.guid_as_base64 else str(value)
+
+
+def _pairs_out(pairs: Sequence[tuple[IntEnum, bytes]], form: Form) -> list[dict[str, Any]]:
+    return [{"m_Item1": int(kind), "m_Item2": _bytes_out(data, form)} for kind, data in pairs]
+
+
+def _write_attestation(x: m.AttestationRequest, form: Form) -> dict[str, Any]:
+    return {
+        "SessionId": _guid_out(x.session_id, form),
+        "RequestedContent": [int(item) for item in x.requested],
+        "ProvidedContent": _pairs_out(x.provided, form),
+    }
+
+
+def _write_initial(x: m.TpmRequestInitial | m.TpmRequestContinue, form: Form) -> dict[str, Any]:
+    return {
+        "SessionId": _guid_out(x.session_id, form),
+        "RequestedContent": [int(item) for item in x.requested],
+        "RtpmPublicEndorsementKey": _bytes_out(x.rtpm_public_endorsement_key, form),
+    }
+
+
+def _write_continue(x: m.TpmRequestContinue, form: Form) -> dict[str, Any]:
+    return {**_write_initial(x, form), "RtpmNewContext": _bytes_out(x.rtpm_new_context, form)}
+
+
+def _write_reply_continue(x: m.TpmReplyContinue, form: Form) -> dict[str, Any]:
+    return {"RtpmActiveContext": _bytes_out(x.rtpm_active_context, form)}
+
+
+def _write_ad(x: m.ADRequest, form: Form) -> dict[str, Any]:
+    return {"SessionId": _guid_out(x.session_id, form), "RequestedContent": _pairs_out(x.requested, form)}
+
+
+def _write_health(x: m.HealthCertificateReply, form: Form) -> dict[str, Any]:
+    return {"Content": _pairs_out(x.content, form)}
+
+
+def _write_info(x: m.ServiceInfoReply, _: Form) -> dict[str, Any]:
+    return {
+        "FunctionalLevel": x.functional_level,
+        "OperationMode": int(x.operation_mode),
+        "SupportedFunctionalLevels": list(x.supported_functional_levels),
+    }
+
+
+def _write_key(x: m.EndorsementKey, form: Form) -> dict[str, Any]:
+    return {"Key": _bytes_out(x.key, form)}
+
+
+def _write_error(x: m.ErrorReply, _: Form) -> dict[str, Any]:
+    return {"Retryable": x.retryable}
+
+
+def _write_mode_error(x: m.OperationModeErrorReply, _: Form) -> dict[str, Any]:
+    return {"Retryable": x.retryable, "ExpectedOperationMode": int(x.expected_operation_mode)}
+
+
+def _write_policy_error(x: m.PolicyEvaluationErrorReply, form: Form) -> dict[str, Any]:
+    reasons = [{"Result": item.result, "Reason": _guid_out(item.reason, form)} for item in x.reasons]
+    return {"Retryable": x.retryable, "Reasons": reasons}
+
+
+# ---- reading -------------------------------------------------------------------------------------------------------
+
+
+def parse_message(data: bytes) -> m.Message:
+    """Read one message of either direction. Raises :class:`HgsaError` with what is wrong.
+
+    A message without ``__type`` can only be an AttestationRequest or an EndorsementKey; their members tell which.
+    """
+    body = _load(data)
+    if not isinstance(body, dict):
+        raise HgsaError("The message is not a JSON object.")
+    name = _type_name(body)
+    reader = _READERS.get(name)
+    if reader is None:
+        raise HgsaError("The message is of an unknown type.")
+    return reader(_Members(name, body))
+
+
+def _load(data: bytes) -> Any:
+    if len(data) > MAX_REQUEST:
+        raise HgsaError(f"The message has {len(data)} bytes; the limit is {MAX_REQUEST}.")
+    try:
+        return json.loads(
+            data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse, parse_float=_refuse, parse_int=_int
+        )
+    except (ValueError, RecursionError) as error:
+        raise HgsaError("The message is not JSON as MS-HGSA writes it.") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_ITEMS:
+        raise ValueError("too many members")
+    body = dict(pairs)
+    if len(body) != len(pairs):
+        raise ValueError("duplicate member")
+    if "__type" in body and pairs[0][0] != "__type":
+        raise ValueError("__type is not the first member")
+    return body
+
+
+def _refuse(text: str) -> Any:
+    raise ValueError(f"number {text[:20]!r} is not an integer")
+
+
+def _int(text: str) -> int:
+    if len(text) > 10 or text.startswith("-"):
+        raise ValueError("number out of range")
+    return int(text)
+
+
+def _type_name(body: Mapping[str, Any]) -> str:
+    if "__type" not in body:
+        return "EndorsementKey" if set(body) == {"Key"} else "AttestationRequest"
+    value = body["__type"]
+    if not isinstance(value, str) or not value.endswith(TYPE_SUFFIX):
+        raise HgsaError("The message's __type is not of MS-HGSA.")
+    return value.removesuffix(TYPE_SUFFIX)
+
+
+class _Members:
+    """The members of one JSON object, taken one by one; what is left over at ``done`` is an error."""
+
+    def __init__(self, name: str, body: Mapping[str, Any]) -> None:
+        self.name = name
+        self._left = {key: value for key, value in body.items() if key != "__type"}
+
+    def take(self, key: str) -> Any:
+        if key not in self._left:
+            raise HgsaError(f"{self.name} lacks its member {key}.")
+        return self._left.pop(key)
+
+    def bytes_(self, key: str) -> bytes:
+        return _bytes_in(self.take(key), f"{self.name}.{key}")
+
+    def guid(self, key: str) -> uuid.UUID:
+        return _guid_in(self.take(key), f"{self.name}.{key}")
+
+    def boolean(self, key: str) -> bool:
+        value = self.take(key)
+        if not isinstance(value, bool):
+            raise HgsaError(f"{self.name}.{key} is not true or false.")
+        return value
+
+    def u32(self, key: str) -> int:
+        return _u32_in(self.take(key), f"{self.name}.{key}")
+
+    def enum(self, key: str, kind: type[_ENUM]) -> _ENUM:
+        return _enum_in(self.take(key), kind, f"{self.name}.{key}")
+
+    def list_(self, key: str) -> list[Any]:
+        value = self.take(key)
+        if not isinstance(value, list) or len(value) > MAX_ITEMS:
+            raise HgsaError(f"{self.name}.{key} is not a list of at most {MAX_ITEMS}.")
+        return value
+
+    def results(self, key: str) -> tuple[AttestationResultType, ...]:
+        where = f"{self.name}.{key}"
+        found = tuple(_enum_in(item, AttestationResultType, where) for item in self.list_(key))
+        if len(set(found)) != len(found):
+            raise HgsaError(f"{where} asks for the same content twice.")
+        return found
+
+    def pairs(self, key: str, kind: type[_ENUM]) -> tuple[tuple[_ENUM, bytes], ...]:
+        where = f"{self.name}.{key}"
+        pairs: list[tuple[_ENUM, bytes]] = []
+        for item in self.list_(key):
+            if not isinstance(item, dict):
+                raise HgsaError(f"{where} holds something that is not a tuple.")
+            members = _Members(where, item)
+            pairs.append((members.enum("m_Item1", kind), members.bytes_("m_Item2")))
+            members.done()
+        if len({first for first, _ in pairs}) != len(pairs):
+            raise HgsaError(f"{where} holds the same content twice.")
+        return tuple(pairs)
+
+    def done(self) -> None:
+        if self._left:
+            raise HgsaError(f"{self.name} has the unknown member {sorted(self._left)[0][:40]!r}.")
+
+
+def _bytes_in(value: Any, where: str) -> bytes:
+    if isinstance(value, str):
+        if len(value) > (MAX_BINARY + 2) // 3 * 4:
+            raise HgsaError(f"{where} is larger than {MAX_BINARY} bytes.")
+        try:
+            decoded = base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise HgsaError(f"{where} is not base64.") from error
+        if base64.b64encode(decoded).decode() != value:
+            raise HgsaError(f"{where} is not base64 in its one form.")
+        return decoded
+    if isinstance(value, list) and all(type(item) is int and item < 256 for item in value):
+        return bytes(value)
+    raise HgsaError(f"{where} is neither base64 nor a list of byte values.")
+
+
+def _guid_in(value: Any, where: str) -> uuid.UUID:
+    if isinstance(value, str) and len(value) == 36:
+        try:
+            guid = uuid.UUID(value)
+        except ValueError as error:
+            raise HgsaError(f"{where} is not a GUID.") from error
+        if str(guid) != value.lower():
+            raise HgsaError(f"{where} is not a GUID.")
+        return guid
+    raw = _bytes_in(value, where)
+    if len(raw) != 16:
+        raise HgsaError(f"{where} is not a GUID.")
+    return uuid.UUID(bytes_le=raw)
+
+
+def _u32_in(value: Any, where: str) -> int:
+    if type(value) is not int or not 0 <= value < 2**32:
+        raise HgsaError(f"{where} is not an unsigned 32-bit number.")
+    return value
+
+
+def _enum_in(value: Any, kind: type[_ENUM], where: str) -> _ENUM:
+    try:
+        return kind(_u32_in(value, where))
+    except ValueError as error:
+        raise HgsaError(f"{where} holds the unknown value {value}.") from error
+
+
+def _read_attestation(x: _Members) -> m.Message:
+    message = m.AttestationRequest(
+        x.guid("SessionId"),
+        x.results("RequestedContent"),
+        x.pairs("ProvidedContent", AttestationProvidedContentType),
+    )
+    x.done()
+    return message
+
+
+def _read_initial(x: _Members) -> m.Message:
+    message = m.TpmRequestInitial(
+        x.guid("SessionId"), x.results("RequestedContent"), x.bytes_("RtpmPublicEndorsementKey")
+    )
+    x.done()
+    return message
+
+
+def _read_continue(x: _Members) -> m.Message:
+    message = m.TpmRequestContinue(
+        x.guid("SessionId"),
+        x.results("RequestedContent"),
+        x.bytes_("RtpmPublicEndorsementKey"),
+        x.bytes_("RtpmNewContext"),
+    )
+    x.done()
+    return message
+
+
+def _read_reply_continue(x: _Members) -> m.Message:
+    message = m.TpmReplyContinue(x.bytes_("RtpmActiveContext"))
+    x.done()
+    return message
+
+
+def _read_ad(x: _Members) -> m.Message:
+    message = m.ADRequest(x.guid("SessionId"), x.pairs("RequestedContent", AttestationResultType))
+    x.done()
+    return message
+
+
+def _read_health(x: _Members) -> m.Message:
+    message = m.HealthCertificateReply(x.pairs("Content", AttestationResultType))
+    x.done()
+    return message
+
+
+def _read_info(x: _Members) -> m.Message:
+    level = x.u32("FunctionalLevel")
+    mode = x.enum("OperationMode", AttestationOperationMode)
+    levels = tuple(_u32_in(item, f"{x.name}.levels") for item in x.list_("SupportedFunctionalLevels"))
+    x.done()
+    return m.ServiceInfoReply(level, mode, levels)
+
+
+def _read_key(x: _Members) -> m.Message:
+    message = m.EndorsementKey(x.bytes_("Key"))
+    x.done()
+    return message
+
+
+def _read_mode_error(x: _Members) -> m.Message:
+    retryable = x.boolean("Retryable")
+    message = m.OperationModeErrorReply(retryable, x.enum("ExpectedOperationMode", AttestationOperationMode))
+    x.done()
+    return message
+
+
+def _read_policy_error(x: _Members) -> m.Message:
+    retryable = x.boolean("Retryable")
+    reasons: list[m.EvaluationLog] = []
+    for item in x.list_("Reasons"):
+        if not isinstance(item, dict):
+            raise HgsaError("PolicyEvaluationErrorReply.Reasons holds something that is not an evaluation.")
+        entry = _Members("EvaluationLog", item)
+        reasons.append(m.EvaluationLog(entry.boolean("Result"), entry.guid("Reason")))
+        entry.done()
+    x.done()
+    return m.PolicyEvaluationErrorReply(retryable, tuple(reasons))
+
+
+def _error_reader(kind: type[m.ErrorReply]) -> Callable[[_Members], m.Message]:
+    def read(x: _Members) -> m.Message:
+        message = kind(x.boolean("Retryable"))
+        x.done()
+        return message
+
+    return read
+
+
+_PLAIN_ERRORS: Final[tuple[type[m.ErrorReply], ...]] = (
+    m.PayloadErrorReply,
+    m.RtpmErrorReply,
+    m.TcgLogValidationErrorReply,
+    m.UnauthorizedErrorReply,
+    m.UnavailableErrorReply,
+    m.VirtualSecureModeErrorReply,
+    m.VsmReportValidationErrorReply,
+)
+_WRITERS: Final[dict[type[m.Message], Callable[[Any, Form], dict[str, Any]]]] = {
+    m.AttestationRequest: _write_attestation,
+    m.TpmRequestInitial: _write_initial,
+    m.TpmRequestContinue: _write_continue,
+    m.TpmReplyContinue: _write_reply_continue,
+    m.ADRequest: _write_ad,
+    m.HealthCertificateReply: _write_health,
+    m.ServiceInfoReply: _write_info,
+    m.EndorsementKey: _write_key,
+    m.OperationModeErrorReply: _write_mode_error,
+    m.PolicyEvaluationErrorReply: _write_policy_error,
+    **dict.fromkeys(_PLAIN_ERRORS, _write_error),
+}
+_READERS: Final[dict[str, Callable[[_Members], m.Message]]] = {
+    "AttestationRequest": _read_attestation,
+    "TpmRequestInitial": _read_initial,
+    "TpmRequestContinue": _read_continue,
+    "TpmReplyContinue": _read_reply_continue,
+    "ADRequest": _read_ad,
+    "HealthCertificateReply": _read_health,
+    "ServiceInfoReply": _read_info,
+    "EndorsementKey": _read_key,
+    "OperationModeErrorReply": _read_mode_error,
+    "PolicyEvaluationErrorReply": _read_policy_error,
+    **{kind.__name__: _error_reader(kind) for kind in _PLAIN_ERRORS},
+}
+
+
+# ---- signingCertificates -------------------------------------------------------------------------------------------
+
+
+def serialise_certificate_bag(bag: bytes) -> bytes:
+    """Body of a signingCertificates reply: the PKCS#7 bag as a JSON array of byte numbers, as open clients read it."""
+    return json.dumps(list(bag), separators=(",", ":")).encode()
+
+
+def parse_certificate_bag(data: bytes) -> bytes:
+    """The PKCS#7 bag out of a signingCertificates reply; an array of numbers or a base64 string."""
+    return _bytes_in(_load(data), "signingCertificates")
