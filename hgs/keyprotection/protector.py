@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hgs.keyprotection import algorithms, certificates
 from hgs.keyprotection.algorithms import RandomBytes
 from hgs.keyprotection.certificates import CertificateUse
-from hgs.keyprotection.elements import Signature
+from hgs.keyprotection.elements import EncryptedData, Signature
 from hgs.keyprotection.errors import (
     GuardianError,
     InvalidProtectorError,
@@ -256,7 +256,7 @@ def roll(
     return _seal(wrappings, transport_key, signer.signing_key, wrapping.id), transport_key
 
 
-def _wrap(encryption_certificate: bytes, transport_key: TransportKey) -> algorithms.EncryptedData:
+def _wrap(encryption_certificate: bytes, transport_key: TransportKey) -> EncryptedData:
     key = certificates.rsa_key_of(encryption_certificate, "encryption")
     return algorithms.wrap_transport_key(key, transport_key.value)
 

@@ -15,7 +15,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 from lxml import etree
 
@@ -182,9 +182,14 @@ def unsigned(text: str, name: str) -> int:
     return value
 
 
+def _default(namespace: str) -> dict[str, str]:
+    # The stubs do not know that lxml spells the default namespace None.
+    return cast("dict[str, str]", {None: namespace})
+
+
 def build(namespace: str, name: str, *children: Element, attributes: Mapping[str, str] | None = None) -> Element:
     """An element in the default namespace `namespace` with these children."""
-    element = etree.Element(qualified(namespace, name), dict(attributes or {}), nsmap={None: namespace})
+    element = etree.Element(qualified(namespace, name), dict(attributes or {}), nsmap=_default(namespace))
     element.extend(children)
     return element
 
