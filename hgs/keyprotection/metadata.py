@@ -183,9 +183,9 @@ def _read_others(element: Element | None) -> tuple[bytes, ...]:
 def _read_ds_signature(element: Element) -> tuple[bytes, bytes, bytes]:
     """The three values; everything around them is compared with what we would write."""
     fields = Fields(element)
-    digests = [child for child in fields.take("SignedInfo").iter(xmlform.qualified(_DS, "DigestValue"))]
+    digests = list(fields.take("SignedInfo").iter(xmlform.qualified(_DS, "DigestValue")))
     signature = xmlform.bytes_of(fields.take("SignatureValue"), most=1024)
-    held = [child for child in fields.take("KeyInfo").iter(xmlform.qualified(_DS, "X509Certificate"))]
+    held = list(fields.take("KeyInfo").iter(xmlform.qualified(_DS, "X509Certificate")))
     fields.end()
     if len(digests) != 1 or len(held) != 1:
         raise XmlFormError("metadata-form", "The guardian metadata is not signed in the one accepted way.")

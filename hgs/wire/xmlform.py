@@ -83,6 +83,18 @@ def _parse(data: bytes) -> Element:
         raise XmlFormError("not-well-formed", f"The document is not well-formed XML: {error}") from None
 
 
+def check_well_formed(data: bytes, *, limit: int) -> None:
+    """Refuse what is not well-formed XML or carries a document type, for files of others that are only carried.
+
+    Such a file may have a declaration, comments and white space. Raises XmlFormError.
+    """
+    if len(data) > limit:
+        raise XmlFormError("document-too-large", f"The document has {len(data)} bytes; at most {limit} are allowed.")
+    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
+        raise XmlFormError("document-type", "The document contains a document type declaration.")
+    _parse(data)
+
+
 def canonical(element: Element) -> bytes:
     """The exclusive canonical form of an element and its children, without comments: what signatures are made over."""
     return etree.tostring(element, method="c14n", exclusive=True, with_comments=False)
