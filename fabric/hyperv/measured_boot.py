@@ -1,0 +1,131 @@
+"""The boot of an emulated host: its TPM starts anew, its profile is measured, and log and registers agree as on metal.
+
+A boot leaves in the state folder what an administrator submits to HGS (host identity, boot log as baseline, CI policy)
+and what attestation needs (keys, log). It ends the health certificate of the last boot, because it ends its key.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from fabric.hyperv.config import HostConfig
+from fabric.hyperv.errors import StateError, TpmError
+from fabric.hyperv.firmware_events import Measurement, firmware_measurements
+from fabric.hyperv.profile import CodeIntegrityPolicy, HostProfile, parse_profile
+from fabric.hyperv.state import HostState, read_json, write_json, write_whole
+from fabric.hyperv.tpm import KeyBlob, TpmSession, open_tpm, start_up
+from fabric.hyperv.windows_events import BootFacts, end_marker, loader_measurements, secure_kernel_measurements
+from hgs.attestation.ci_policy import build_ci_policy
+from hgs.attestation.errors import AttestationError
+from hgs.attestation.sipa import PCR_AUTHORITIES, PCR_DETAILS, PCR_SETTINGS, VsmKey
+from hgs.attestation.tcglog import EventLogBuilder, parse_log, replay
+from hgs.attestation.tpm import Algorithm, RsaParameters, TpmtPublic
+from hgs.wire.platform_identifier import PlatformIdentifier, serialise_platform_identifier
+
+MEASURED_PCRS = (0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 14)
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """A boot that is under way: `fresh` unless it was found going on in a TPM that is not ours to restart."""
+
+    counter: int
+    profile: HostProfile
+    fresh: bool
+
+
+def boot_host(config: HostConfig) -> Boot:
+    """Boot the host. Raises `ProfileError`, `TpmError`, `Busy` or `StateError`; then it has not booted."""
+    state = config.state
+    profile = parse_profile(state.require(state.profile, "profile"))
+    policy = ci_policy(profile.code_integrity_policy)
+    if config.external_tcti:
+        if _boot_goes_on(config):
+            return Boot(_counter(state), profile, fresh=False)
+    else:
+        state.tpm.manufacture(config.tpm_ca, state.name)
+        state.tpm.switch_on()
+        start_up(config.tcti, state.tpm_lock, profile.firmware.startup_locality)
+    counter = _counter(state) + 1
+    write_json(state.boot, {"counter": counter, "at": datetime.now(UTC).isoformat(), "profile": profile.description})
+    for old in (state.health_certificate, state.attestation, state.boot_log, state.identity_key):
+        old.unlink(missing_ok=True)
+    with open_tpm(config.tcti, state.tpm_lock) as tpm:
+        _keep_attestation_key(state, tpm)
+        log = _measure(state, tpm, profile, BootFacts(counter, secrets.token_bytes(32)), hashlib.sha256(policy).digest())
+        _require_agreement(tpm, log)
+        identifier = PlatformIdentifier(state.name, tpm.ek_public(), tpm.ek_certificate())
+    write_whole(state.boot_log, log)
+    write_whole(state.ci_policy, policy)
+    write_whole(state.platform_identifier, serialise_platform_identifier(identifier))
+    return Boot(counter, profile, fresh=True)
+
+
+def log_agrees(log: bytes, pcrs: dict[int, bytes]) -> tuple[int, ...]:
+    """The registers whose values the log does not replay to. Raises `AttestationError` for a log that is none."""
+    expected = replay(parse_log(log), Algorithm.SHA256)
+    return tuple(pcr for pcr, value in sorted(pcrs.items()) if expected.get(pcr, bytes(32)) != value)
+
+
+def ci_policy(policy: CodeIntegrityPolicy) -> bytes:
+    """The profile's code-integrity policy as the unsigned binary whose hash the boot measures."""
+    raise NotImplementedError
+
+
+def _measure(state: HostState, tpm: TpmSession, profile: HostProfile, facts: BootFacts, policy_digest: bytes) -> bytes:
+    builder = EventLogBuilder(locality=profile.firmware.startup_locality or None)
+
+    def measure(measurements: Iterable[Measurement]) -> None:
+        for item in measurements:
+            builder.record(item.pcr, item.kind, ((int(Algorithm.SHA256), item.digest),), item.data)
+            tpm.extend(item.pcr, item.digest)
+
+    measure(firmware_measurements(profile))
+    measure(loader_measurements(profile, facts, policy_digest))
+    measure((end_marker(PCR_DETAILS), end_marker(PCR_AUTHORITIES)))
+    # The identity key is bound to every register that is complete by now, and is itself measured into PCR 12.
+    identity_key = tpm.create_identity_key()
+    write_whole(state.identity_key, identity_key.serialise())
+    measure(secure_kernel_measurements(profile, _public_numbers(identity_key)))
+    measure((end_marker(PCR_SETTINGS),))
+    return builder.build().serialise()
+
+
+def _public_numbers(key: KeyBlob) -> VsmKey:
+    public = TpmtPublic.parse(key.public_area)
+    if not isinstance(public.parameters, RsaParameters) or not isinstance(public.unique, bytes):
+        raise TpmError("The TPM made an identity key that is not an RSA key.")
+    return VsmKey(int.from_bytes(public.unique, "big"), 65537)
+
+
+def _keep_attestation_key(state: HostState, tpm: TpmSession) -> None:
+    if not state.attestation_key.exists():
+        write_whole(state.attestation_key, tpm.create_attestation_key().serialise())
+
+
+def _require_agreement(tpm: TpmSession, log: bytes) -> None:
+    wrong = log_agrees(log, tpm.read_pcrs(MEASURED_PCRS))
+    if wrong:
+        raise TpmError(
+            f"PCR {', '.join(map(str, wrong))} held something before this boot was measured.",
+            "Reset the TPM (a TPM of metal: restart the machine) and start the host again.",
+        )
+
+
+def _boot_goes_on(config: HostConfig) -> bool:
+    """Whether an external TPM still holds the boot whose log and key are in the state folder."""
+    state = config.state
+    try:
+        log = state.require(state.boot_log, "boot log")
+        state.require(state.identity_key, "identity key")
+        with open_tpm(config.tcti, state.tpm_lock) as tpm:
+            return not log_agrees(log, tpm.read_pcrs(MEASURED_PCRS))
+    except (StateError, AttestationError):
+        return False
+
+
+def _counter(state: HostState) -> int:
+    counter = (read_json(state.boot) or {}).get("counter", 0)
+    return counter if isinstance(counter, int) and counter >= 0 else 0
