@@ -29,7 +29,7 @@ lint:            ## Style, types, import rules, templates, migrations
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/djlint templates --check --lint
-	GF_ROLE=all DJANGO_SETTINGS_MODULE=portal.settings.testing $(BIN)/python -m django makemigrations --check --dry-run
+	GF_ROLE=all DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m django makemigrations --check --dry-run
 
 clean: down      ## Remove var/ and .venv
 	rm -rf var .venv
