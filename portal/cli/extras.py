@@ -1,0 +1,38 @@
+"""Which extra of this project brings a module that is missing, read from the installed project's own metadata."""
+
+from __future__ import annotations
+
+import re
+from importlib import metadata
+from typing import Final
+
+PROJECT: Final = "open-guarded-fabric"
+_REQUIREMENT: Final = re.compile(r"([A-Za-z0-9._-]+)[^;]*;.*extra == ['\"]([^'\"]+)['\"]")
+# Modules whose name is not that of the package which brings them.
+_PACKAGES: Final = {
+    "rest_framework": "djangorestframework",
+    "environ": "django-environ",
+    "csp": "django-csp",
+    "virt": "virt-firmware",
+    "qemu": "qemu-qmp",
+    "google": "protobuf",
+}
+
+
+def extra_for(module: str) -> str | None:
+    """The extra that brings `module`, None if no extra names it. The smallest extra wins."""
+    top = module.partition(".")[0]
+    package = _normal(_PACKAGES.get(top, top))
+    try:
+        requirements = metadata.requires(PROJECT) or []
+    except metadata.PackageNotFoundError:
+        return None
+    for requirement in requirements:
+        match = _REQUIREMENT.match(requirement)
+        if match and _normal(match[1]) == package:
+            return match[2]
+    return None
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
