@@ -47,13 +47,15 @@ def parse_document(data: bytes, *, namespace: str, name: str, limit: int) -> Ele
     """
     if len(data) > limit:
         raise XmlFormError("document-too-large", f"The document has {len(data)} bytes; at most {limit} are allowed.")
+    if not data.lstrip(b" \t\r\n").startswith(b"<"):
+        raise XmlFormError("wrong-root", f"This is not a {name} document; it is not XML at all.")
     _refuse_markup(data)
     root = _parse(data)
     for element in root.iter():
         if element.prefix is not None:
             raise XmlFormError("prefixed-name", f"The element {element.prefix}:… uses a namespace prefix.")
     if root.tag != qualified(namespace, name):
-        raise XmlFormError("wrong-root", f"The document is not a {name} document of the namespace {namespace}.")
+        raise XmlFormError("wrong-root", f"This is not a {name} document of the namespace {namespace}.")
     if canonical(root) != data:
         raise XmlFormError("not-canonical", "The document is not in canonical form (exclusive C14N).")
     return root
