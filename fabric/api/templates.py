@@ -1,0 +1,102 @@
+"""REST: template disks. Everybody signed in may read those they see; fabric administrators publish and retire."""
+
+from django.db.models import QuerySet
+from django.http import FileResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.generics import ListAPIView, RetrieveAPIView
+from rest_framework.parsers import MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from fabric.api.serializers import TemplateSerializer, TemplateUpload
+from fabric.commands.templates import publish_template, retire_template, unretire_template
+from fabric.library import CHUNK_BYTES, limit_of
+from fabric.models import BlobKind, TemplateDisk
+from fabric.policy import FabricAction, decide
+from portal.api.views import ApiAccess, ApiView
+from portal.kernel.actor import Actor
+from portal.kernel.errors import Invalid
+from portal.kernel.policy import require
+from portal.web.access import Access
+
+
+class _Templates(ApiAccess):
+    access = Access.SIGNED_IN
+    serializer_class = TemplateSerializer
+    queryset = TemplateDisk.objects.none()
+
+    def get_queryset(self) -> QuerySet[TemplateDisk]:
+        found = TemplateDisk.objects.visible_to(self.actor).select_related("disk")
+        name = self.request.GET.get("name")
+        return found.filter(name=name) if name else found
+
+
+class TemplateList(_Templates, ListAPIView[TemplateDisk]):  # type: ignore[misc]
+    """Template disks; `?name=` narrows the list."""
+
+    parser_classes = [MultiPartParser]
+
+    @extend_schema(request={"multipart/form-data": TemplateUpload}, responses={201: TemplateSerializer})
+    def post(self, request: Request) -> Response:
+        """Publish a signed disk with its catalog."""
+        # Before the body is read: somebody without the right must not fill the disk.
+        require(decide(self.actor, FabricAction.PUBLISH_TEMPLATE))
+        asked = TemplateUpload(data=request.data)
+        asked.is_valid(raise_exception=True)
+        catalog, disk = asked.validated_data["catalog"], asked.validated_data["disk"]
+        if catalog.size > limit_of(BlobKind.CATALOG):
+            raise Invalid("file-too-large", "The catalog is too large.", fields={"catalog": "Too large."})
+        template = publish_template(
+            self.actor,
+            catalog=catalog.read(),
+            disk=disk.chunks(CHUNK_BYTES),
+            description=asked.validated_data["description"],
+        )
+        return Response(TemplateSerializer(template).data, status=status.HTTP_201_CREATED)
+
+
+class TemplateDetail(_Templates, RetrieveAPIView[TemplateDisk]):  # type: ignore[misc]
+    """One template disk."""
+
+
+class TemplateCatalog(ApiView):
+    """A template's volume signature catalog, for making shielding data that trusts it."""
+
+    access = Access.SIGNED_IN
+
+    @extend_schema(responses={(200, "application/xml"): OpenApiTypes.BINARY})
+    def get(self, request: Request, pk: str) -> FileResponse:  # noqa: ARG002
+        template = TemplateDisk.objects.visible_to(self.actor).select_related("catalog").get(pk=pk)
+        name = f"{template.name}-{template.version}.vsc".replace(" ", "-")
+        return FileResponse(
+            template.catalog.path.open("rb"), as_attachment=True, filename=name, content_type="application/xml"
+        )
+
+
+class _TemplateSwitch(ApiView):
+    access = Access.FABRIC
+
+    @extend_schema(request=None, responses=TemplateSerializer)
+    def post(self, request: Request, pk: str) -> Response:  # noqa: ARG002
+        template = TemplateDisk.objects.visible_to(self.actor).select_related("disk").get(pk=pk)
+        return Response(TemplateSerializer(self.switch(self.actor, template)).data)
+
+    def switch(self, actor: Actor, template: TemplateDisk) -> TemplateDisk:
+        raise NotImplementedError
+
+
+class TemplateRetire(_TemplateSwitch):
+    """Stop new VMs from being made from a template disk."""
+
+    def switch(self, actor: Actor, template: TemplateDisk) -> TemplateDisk:
+        return retire_template(actor, template=template)
+
+
+class TemplateUnretire(_TemplateSwitch):
+    """Let new VMs be made from a template disk again."""
+
+    def switch(self, actor: Actor, template: TemplateDisk) -> TemplateDisk:
+        return unretire_template(actor, template=template)
+

@@ -1,0 +1,118 @@
+"""The library's store: streams a file in, hashes it on the way, and keeps it under its hash.
+
+A file appears in the library whole or not at all: it is written beside its place and renamed when its size and hash are
+known. Storing the same content twice keeps one copy.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import ProtectedError
+
+from fabric.models import BlobKind, LibraryBlob
+from fabric.models.library import library_path
+from portal.kernel.errors import Invalid, Unavailable
+
+CHUNK_BYTES = 1 << 20
+LIMITS: dict[BlobKind, int] = {
+    BlobKind.TEMPLATE_DISK: 64 << 30,
+    BlobKind.CATALOG: 64 << 20,
+    BlobKind.SHIELDING_DATA: 2 << 20,
+}
+"""The largest file of each kind, in bytes. A template disk is further bounded by the setting LIBRARY_MAX_BLOB_BYTES."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A file that has arrived whole but is not in the library yet."""
+
+    path: Path
+    sha256: str
+    size: int
+    kind: BlobKind
+
+
+def limit_of(kind: BlobKind) -> int:
+    """The largest size of a file of this kind in bytes."""
+    return min(LIMITS[kind], settings.LIBRARY_MAX_BLOB_BYTES)
+
+
+@contextmanager
+def receive(chunks: Iterable[bytes], kind: BlobKind) -> Iterator[Received]:
+    """Write `chunks` to a file of its own, hashing as they come; the file is removed unless `keep` took it.
+
+    Raises `Invalid` (too large, empty) or `Unavailable` (no room).
+    """
+    folder = settings.LIBRARY_DIR / "incoming"
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=folder)
+    path = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            sha256, size = _copy(chunks, file, kind)
+        yield Received(path, sha256, size, kind)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def keep(received: Received) -> LibraryBlob:
+    """Move a received file into the library and return its row; an existing one is kept as it is."""
+    target = library_path(received.sha256)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        received.path.chmod(0o640)
+        received.path.replace(target)
+    blob, _ = LibraryBlob.objects.get_or_create(
+        sha256=received.sha256, defaults={"size": received.size, "kind": received.kind}
+    )
+    return blob
+
+
+def drop_if_unused(sha256: str) -> None:
+    """Remove a file to which nothing refers any more; does nothing where something does."""
+    blob = LibraryBlob.objects.filter(pk=sha256).first()
+    if blob is None:
+        return
+    try:
+        with transaction.atomic():
+            blob.delete()
+    except ProtectedError:
+        return
+    library_path(sha256).unlink(missing_ok=True)
+
+
+def _copy(chunks: Iterable[bytes], file: IO[bytes], kind: BlobKind) -> tuple[str, int]:
+    digest, size, limit = hashlib.sha256(), 0, limit_of(kind)
+    try:
+        for chunk in chunks:
+            size += len(chunk)
+            if size > limit:
+                raise Invalid(
+                    "file-too-large",
+                    f"The file is larger than {_readable(limit)}, the limit for a {kind.label.lower()}.",
+                    "Nothing was kept. Check that this is the right file.",
+                )
+            digest.update(chunk)
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    except OSError as error:
+        raise Unavailable("library-full", f"The library cannot store the file: {error.strerror}.") from error
+    if not size:
+        raise Invalid("file-empty", "The file is empty.", "Choose the file again; nothing was kept.")
+    return digest.hexdigest(), size
+
+
+def _readable(size: int) -> str:
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size >= unit:
+            return f"{size // unit} {name}"
+    return f"{size} bytes"

@@ -1,0 +1,29 @@
+"""What the fabric's database knows: hosts, template disks, networks, placements and what was submitted to HGS.
+
+Nothing here is secret: files in the library are ciphertext or public, tokens are stored as keyed hashes.
+"""
+
+from fabric.models.host import AttestationState, Host, HostAttestation, HostState
+from fabric.models.library import BlobKind, LibraryBlob
+from fabric.models.network import Network
+from fabric.models.placement import Assignment, Placement, PowerState
+from fabric.models.submission import Submission, SubmissionKind, SubmissionState
+from fabric.models.template_disk import TemplateDisk, TemplateState
+
+__all__ = [
+    "Assignment",
+    "AttestationState",
+    "BlobKind",
+    "Host",
+    "HostAttestation",
+    "HostState",
+    "LibraryBlob",
+    "Network",
+    "Placement",
+    "PowerState",
+    "Submission",
+    "SubmissionKind",
+    "SubmissionState",
+    "TemplateDisk",
+    "TemplateState",
+]

@@ -1,0 +1,51 @@
+"""What may be done in the fabric: role × action, then action × state. Pages draw buttons from the same answers."""
+
+from enum import StrEnum
+
+from fabric.models import TemplateDisk, TemplateState
+from portal.kernel.actor import Actor, Role
+from portal.kernel.models import Job
+from portal.kernel.policy import Allowed, Decision, Denial
+
+
+class FabricAction(StrEnum):
+    """Every change of the fabric's own objects."""
+
+    REGISTER_HOST = "register a host"
+    ROTATE_HOST_TOKEN = "renew a host's token"  # noqa: S105 - the name of an action
+    ASK_HOST_TO_ATTEST = "ask a host to attest"
+    SUBMIT_TO_HGS = "submit to HGS"
+    PUBLISH_TEMPLATE = "publish a template disk"
+    RETIRE_TEMPLATE = "retire a template disk"
+    UNRETIRE_TEMPLATE = "bring a template disk back"
+    CREATE_NETWORK = "create a network"
+    END_JOB = "mark a job as failed"
+
+
+def decide(actor: Actor, action: FabricAction) -> Decision:
+    """Whether the actor's role allows the action at all: the fabric belongs to its administrators and itself."""
+    if actor.roles & {Role.FABRIC_ADMIN, Role.SYSTEM}:
+        return Allowed()
+    return Denial(f"Only a fabric administrator may {action.value}.", "fabric-admin-only")
+
+
+def decide_template(actor: Actor, action: FabricAction, template: TemplateDisk) -> Decision:
+    """Whether a template disk may be retired or brought back now."""
+    decision = decide(actor, action)
+    if isinstance(decision, Denial):
+        return decision
+    if action is FabricAction.RETIRE_TEMPLATE and template.state == TemplateState.RETIRED:
+        return Denial("This template disk is retired already.", "template-retired", because_of_state=True)
+    if action is FabricAction.UNRETIRE_TEMPLATE and template.state == TemplateState.AVAILABLE:
+        return Denial("This template disk is available already.", "template-available", because_of_state=True)
+    return Allowed()
+
+
+def decide_end_job(actor: Actor, job: Job) -> Decision:
+    """Whether an operator may mark a job as failed: any that has not ended."""
+    decision = decide(actor, FabricAction.END_JOB)
+    if isinstance(decision, Denial):
+        return decision
+    if not job.is_open:
+        return Denial("This job has ended.", "job-ended", because_of_state=True)
+    return Allowed()

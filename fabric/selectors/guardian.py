@@ -1,0 +1,54 @@
+"""HGS's guardian as the fabric hands it to tenants."""
+
+from dataclasses import dataclass
+
+from django.core.cache import cache
+
+from fabric.guardian_service import guardian_metadata
+from hgs.keyprotection import certificates
+from hgs.keyprotection.errors import KeyProtectionError
+from hgs.keyprotection.metadata import parse_metadata
+from portal.kernel.errors import DomainError, Unavailable
+
+GUARDIAN_NAME = "fabric"
+KEPT_SECONDS = 60
+_CACHE_KEY = "fabric:guardian-metadata"
+
+
+@dataclass(frozen=True, slots=True)
+class FabricGuardian:
+    """The guardian's metadata (XML as HGS serves it).
+
+    `fingerprint` is of the certificate that signs the metadata: a tenant compares it with one heard from HGS's
+    administrator, because the portal could hand out another file. `guardian_fingerprint` is of the guardian's signing
+    certificate, as shielding data names it; `signing_fingerprints` are all by which HGS is known. SHA-256, hex.
+    """
+
+    metadata: bytes
+    fingerprint: str
+    guardian_fingerprint: str
+    signing_fingerprints: frozenset[str]
+
+
+def fabric_guardian() -> FabricGuardian:
+    """Fetch and check HGS's guardian metadata, kept for a minute; raises `Unavailable`."""
+    data = cache.get(_CACHE_KEY)
+    if not isinstance(data, bytes):
+        data = guardian_metadata()
+        cache.set(_CACHE_KEY, data, KEPT_SECONDS)
+    try:
+        verified = parse_metadata(data).verify(GUARDIAN_NAME)
+    except KeyProtectionError as error:
+        raise Unavailable("guardian-invalid", "HGS's guardian metadata is not signed right.") from error
+    guardian = verified.guardian
+    # Shielding data made before HGS renewed its certificates names an older one of the same HGS.
+    earlier = {certificates.fingerprint(certificate) for certificate in guardian.other_signing_certificates}
+    return FabricGuardian(data, verified.fingerprint, guardian.fingerprint, frozenset({guardian.fingerprint} | earlier))
+
+
+def known_guardian() -> FabricGuardian | None:
+    """The guardian if HGS answers, else None; for pages that must not fail with HGS."""
+    try:
+        return fabric_guardian()
+    except DomainError:
+        return None

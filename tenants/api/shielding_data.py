@@ -1,0 +1,89 @@
+"""REST: shielding data files of the caller."""
+
+from django.db.models import Count, QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.generics import ListAPIView, RetrieveAPIView
+from rest_framework.parsers import BaseParser, MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from fabric.library import CHUNK_BYTES, limit_of
+from fabric.models import BlobKind, TemplateDisk
+from portal.api.views import ApiAccess, ApiView
+from portal.web.access import Access
+from tenants.api.serializers import FitSerializer, ShieldingDataSerializer, ShieldingDataUpload
+from tenants.commands.shielding_data import remove_shielding_data, upload_shielding_data
+from tenants.matching import fits
+from tenants.models import ShieldingData
+from tenants.selectors.virtual_machines import subscription_for
+
+
+class RawParser(BaseParser):
+    """The file itself as the request's body; read no further than one byte past the limit."""
+
+    media_type = "application/octet-stream"
+
+    def parse(self, stream, media_type=None, parser_context=None):  # type: ignore[no-untyped-def] # noqa: ARG002
+        return {"raw": stream.read(limit_of(BlobKind.SHIELDING_DATA) + 1)}
+
+
+class _Files(ApiAccess):
+    access = Access.TENANT
+    serializer_class = ShieldingDataSerializer
+    queryset = ShieldingData.objects.none()
+
+    def get_queryset(self) -> QuerySet[ShieldingData]:
+        found = ShieldingData.objects.visible_to(self.actor).annotate(vm_count=Count("virtual_machines"))
+        name = self.request.GET.get("name")
+        return found.filter(name=name) if name and self.request.method == "GET" else found
+
+
+class ShieldingDataList(_Files, ListAPIView[ShieldingData]):  # type: ignore[misc]
+    """Shielding data files; `?name=` finds one."""
+
+    parser_classes = [MultiPartParser, RawParser]
+
+    @extend_schema(request={"multipart/form-data": ShieldingDataUpload}, responses={201: ShieldingDataSerializer})
+    def post(self, request: Request) -> Response:
+        """Upload a file: as `file` of a multipart form, or as the body itself with `?name=`."""
+        raw = request.data.get("raw") if isinstance(request.data, dict) else None
+        if isinstance(raw, bytes):
+            name, description = request.GET.get("name", ""), request.GET.get("description", "")
+            wanted, chunks = request.GET.get("subscription"), iter([raw])
+        else:
+            asked = ShieldingDataUpload(data=request.data)
+            asked.is_valid(raise_exception=True)
+            values = asked.validated_data
+            name, description, wanted = values["name"], values["description"], values["subscription"]
+            chunks = values["file"].chunks(CHUNK_BYTES)
+        data = upload_shielding_data(
+            self.actor,
+            subscription=subscription_for(self.actor, wanted),
+            name=name,
+            description=description,
+            file=chunks,
+        )
+        return Response(ShieldingDataSerializer(data).data, status=status.HTTP_201_CREATED)
+
+
+class ShieldingDataDetail(_Files, RetrieveAPIView[ShieldingData]):  # type: ignore[misc]
+    """One shielding data file."""
+
+    @extend_schema(request=None, responses={204: None})
+    def delete(self, request: Request, pk: str) -> Response:  # noqa: ARG002
+        """Remove a file that no VM is made from."""
+        remove_shielding_data(self.actor, data=self.get_object())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class Templates(ApiView):
+    """Which template disks a file fits, and why not the others."""
+
+    access = Access.TENANT
+
+    @extend_schema(responses=FitSerializer(many=True))
+    def get(self, request: Request, pk: str) -> Response:  # noqa: ARG002
+        data = ShieldingData.objects.visible_to(self.actor).get(pk=pk)
+        answers = fits(data, TemplateDisk.objects.visible_to(self.actor))
+        return Response(FitSerializer(answers, many=True).data)

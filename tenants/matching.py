@@ -1,0 +1,68 @@
+"""Which template disks a shielding data file fits: its volume ID qualifiers against each template's identity."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fabric.models import TemplateDisk, TemplateState
+from fabric.shielding.viq import Refused, VersionRule, VolumeIdQualifier, decide, parse_version
+from tenants.models import ShieldingData
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Whether one template disk may be used with a shielding data file, and if not, why."""
+
+    template: TemplateDisk
+    fits: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """A template's row as qualifiers compare it; its host compares the catalog itself again."""
+
+    disk_name: str
+    version: str
+    signer_fingerprint: bytes
+
+
+def to_json(qualifier: VolumeIdQualifier) -> dict[str, str]:
+    """A qualifier as `ShieldingData.qualifiers` keeps it."""
+    return {
+        "disk_name": qualifier.disk_name,
+        "signer_fingerprint": qualifier.signer_fingerprint.hex(),
+        "version": qualifier.version,
+        "rule": qualifier.rule.value,
+    }
+
+
+def qualifiers_of(data: ShieldingData) -> tuple[VolumeIdQualifier, ...]:
+    """The file's qualifiers, as kept when it was uploaded."""
+    return tuple(
+        VolumeIdQualifier(
+            disk_name=kept["disk_name"],
+            signer_fingerprint=bytes.fromhex(kept["signer_fingerprint"]),
+            version=kept["version"],
+            rule=VersionRule(kept["rule"]),
+        )
+        for kept in data.qualifiers
+    )
+
+
+def fit(data: ShieldingData, template: TemplateDisk) -> Fit:
+    """Whether the file's owner trusts this template, and if not, the reason that came closest."""
+    identity = _Identity(template.name, template.version, bytes.fromhex(template.signer_fingerprint))
+    answer = decide(qualifiers_of(data), identity)
+    return Fit(template, not isinstance(answer, Refused), answer.reason if isinstance(answer, Refused) else "")
+
+
+def fits(data: ShieldingData, templates: Iterable[TemplateDisk]) -> Sequence[Fit]:
+    """The answer for each template, fitting ones first."""
+    return sorted((fit(data, template) for template in templates), key=lambda each: not each.fits)
+
+
+def newest_fitting(data: ShieldingData) -> TemplateDisk | None:
+    """The available template that fits: the highest version, then the one published last."""
+    available = TemplateDisk.objects.filter(state=TemplateState.AVAILABLE).order_by("-published_at")
+    candidates = [template for template in available if fit(data, template).fits]
+    return max(candidates, key=lambda template: parse_version(template.version), default=None)

@@ -1,0 +1,17 @@
+"""What a tenant sees: plans, subscriptions, shielding data and virtual machines."""
+
+from tenants.models.idempotency import IdempotencyKey
+from tenants.models.plan import Plan, Subscription, SubscriptionState
+from tenants.models.shielding_data import ShieldingData
+from tenants.models.virtual_machine import Protection, VirtualMachine, VmState
+
+__all__ = [
+    "IdempotencyKey",
+    "Plan",
+    "Protection",
+    "ShieldingData",
+    "Subscription",
+    "SubscriptionState",
+    "VirtualMachine",
+    "VmState",
+]
