@@ -35,7 +35,11 @@ _EK_USAGE: Final = "2.23.133.8.1"
 _KNOWN_CRITICAL: Final = frozenset(
     {"key_usage", "basic_constraints", "extended_key_usage", "subject_alt_name", "certificate_policies"}
 )
-_CURVES: Final[dict[str, type[ec.EllipticCurve]]] = {"secp256r1": ec.SECP256R1, "secp384r1": ec.SECP384R1, "secp521r1": ec.SECP521R1}
+_CURVES: Final[dict[str, type[ec.EllipticCurve]]] = {
+    "secp256r1": ec.SECP256R1,
+    "secp384r1": ec.SECP384R1,
+    "secp521r1": ec.SECP521R1,
+}
 _HASHES: Final[dict[str, type[hashes.HashAlgorithm]]] = {
     "sha1": hashes.SHA1,
     "sha256": hashes.SHA256,
@@ -251,7 +255,9 @@ def verify_ek_chain(
     """
     _check_validity(certificate, now)
     if certificate.unknown_critical:
-        raise CertificateInvalid(f"The certificate demands an extension that is not known: {certificate.unknown_critical[0]}.")
+        raise CertificateInvalid(
+            f"The certificate demands an extension that is not known: {certificate.unknown_critical[0]}."
+        )
     trusted = {root.der for root in roots}
     path = _extend((certificate,), _by_subject(roots), _by_subject(intermediates), trusted, now)
     if path is None:

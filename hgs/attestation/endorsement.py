@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hgs.attestation.ekcert import EkCertificate, parse_ek_certificate
+from hgs.attestation.errors import Unsupported
 from hgs.attestation.tpm import TpmtPublic, endorsement_public, spki_of, to_cryptography_key
 
 
@@ -61,7 +62,5 @@ def endorsement_from_public(public: TpmtPublic) -> EndorsementKey:
     key = to_cryptography_key(public)
     template = endorsement_public(key)
     if template != public:
-        from hgs.attestation.errors import Unsupported
-
         raise Unsupported("The endorsement key is not of the TCG default template for its algorithm.")
     return EndorsementKey(public, spki_of(key))

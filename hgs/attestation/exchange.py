@@ -10,20 +10,55 @@ The server keeps nothing between the rounds. A context must not be finished twic
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from hgs.attestation import evidence
+from hgs.attestation import judgement as j
 from hgs.attestation.endorsement import EndorsementKey, EndorsementTrust
-from hgs.attestation.policies import PolicySet
-from hgs.attestation.tpm import PublicKey
+from hgs.attestation.errors import PayloadInvalid
+from hgs.attestation.judgement import EvidenceFailed, Judgement
+from hgs.attestation.policies import PolicySet, evaluate_policies
+from hgs.attestation.sealed_state import ExchangeState, StateRefused, open_state, seal_state
+from hgs.attestation.sipa import MeasuredBoot
+from hgs.attestation.tpm import (
+    PublicKey,
+    TpmtPublic,
+    make_credential,
+    name_of,
+    serialise_selections,
+    to_cryptography_key,
+)
 from hgs.attestation.verdict import Verdict
 from hgs.wire.hgsa import AttestationResultType
-from hgs.wire.rtpm import RtpmContext
+from hgs.wire.rtpm import BlobType, RtpmContext
 
 STATE_LIFETIME: Final = timedelta(seconds=120)
 """How long a host has between the rounds."""
+SECRET_SIZE: Final = 32
+NONCE_SIZE: Final = 32
+
+_ROUND_1: Final = frozenset({BlobType.AK_PUBLIC})
+_ROUND_2: Final = frozenset(
+    {
+        BlobType.ACTIVATED_SECRET,
+        BlobType.QUOTE,
+        BlobType.QUOTE_SIGNATURE,
+        BlobType.WBCL,
+        BlobType.IDENTITY_KEY,
+        BlobType.IDENTITY_CERTIFY,
+        BlobType.IDENTITY_CERTIFY_SIGNATURE,
+    }
+)
+_OPTIONAL: Final = frozenset({BlobType.DEVICE_INFO, BlobType.PCR_VALUES})
+_ENCRYPTION, _SIGNING = (
+    AttestationResultType.VSM_IDENTITY_ENCRYPTION_KEY_CERTIFICATE,
+    AttestationResultType.VSM_IDENTITY_SIGNING_KEY_CERTIFICATE,
+)
 
 
 @dataclass(frozen=True)
@@ -45,14 +80,22 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Round 2's answer. ``keys`` is empty unless ``verdict.passed``."""
+    """Round 2's answer. ``keys`` (by result type, only those requested) is empty unless ``verdict.passed``.
+
+    ``context_id`` and ``expires_at`` are set once the state was proven to be ours: the caller refuses a second use.
+    """
 
     verdict: Verdict
-    keys: Mapping[AttestationResultType, PublicKey]
+    keys: Mapping[AttestationResultType, PublicKey] = field(default_factory=dict)
     context_id: UUID | None = None
     expires_at: datetime | None = None
     log: bytes = b""
-    """The boot log as received, when it was verified (for "capture as new baseline")."""
+    """The boot log as received, when the quote confirmed it (for "capture as new baseline")."""
+
+
+def is_first_round(context: RtpmContext) -> bool:
+    """Whether a request opens an exchange (no state yet): then :func:`begin`, otherwise :func:`finish`."""
+    return context.state is None
 
 
 def begin(
@@ -70,7 +113,36 @@ def begin(
     ``seal_keys``: 32-byte keys shared by all nodes, newest first. Raises ``PayloadInvalid`` or ``Malformed`` for a
     request that is not round 1 (the caller answers PayloadErrorReply).
     """
-    raise NotImplementedError
+    if context.state is not None:
+        raise PayloadInvalid("The first request of an exchange carries no state.")
+    blobs = _blobs(context, _ROUND_1)
+    ak = TpmtPublic.parse(blobs[BlobType.AK_PUBLIC])
+    result = Judgement(endorsement.ek_hash)
+    try:
+        evidence.check_endorsement(result, endorsement, trust, now)
+        evidence.check_attestation_key(result, ak)
+    except EvidenceFailed:
+        return Refusal(result.ended())
+    secret, nonce = random_bytes(SECRET_SIZE), random_bytes(NONCE_SIZE)
+    credential, encrypted_secret = make_credential(endorsement.public, name_of(ak), secret, random_bytes)
+    state = ExchangeState(
+        context_id=UUID(bytes=random_bytes(16), version=4),
+        expires_at=now + STATE_LIFETIME,
+        ek_hash=endorsement.ek_hash,
+        nonce=nonce,
+        secret_mac=evidence.secret_mac(nonce, secret),
+        ak_public=ak.serialise(),
+    )
+    answer = RtpmContext(
+        seal_state(state, session_id, seal_keys, random_bytes),
+        (
+            (BlobType.CREDENTIAL, credential),
+            (BlobType.ENCRYPTED_SECRET, encrypted_secret),
+            (BlobType.NONCE, nonce),
+            (BlobType.PCR_SELECTION, serialise_selections((evidence.QUOTED_SELECTION,))),
+        ),
+    )
+    return Challenge(answer, state.context_id, endorsement.ek_hash, result.host_name)
 
 
 def finish(
@@ -84,5 +156,120 @@ def finish(
     seal_keys: Sequence[bytes],
     now: datetime,
 ) -> Outcome:
-    """Answer round 2. Raises ``PayloadInvalid`` or ``Malformed`` for a request that is not round 2."""
-    raise NotImplementedError
+    """Answer round 2. Raises ``PayloadInvalid`` for a request that is not round 2.
+
+    Evidence that does not hold ends the examination with its status; when all of it holds, every policy is evaluated.
+    """
+    if context.state is None:
+        raise PayloadInvalid("The second request of an exchange echoes the server's state.")
+    blobs = _blobs(context, _ROUND_2)
+    result = Judgement(endorsement.ek_hash)
+    examination = _Examination(result, endorsement, blobs)
+    try:
+        evidence.check_endorsement(result, endorsement, trust, now)
+        examination.open_state(context.state, session_id, seal_keys, now)
+        examination.run()
+    except EvidenceFailed:
+        return examination.outcome(result.ended(retryable=examination.expired))
+    if examination.boot is None:
+        raise PayloadInvalid("The exchange did not reach the boot log.")
+    verdict = result.decided(evaluate_policies(examination.boot, policies))
+    return examination.outcome(verdict, _keys(requested, examination) if verdict.passed else {})
+
+
+def _blobs(context: RtpmContext, wanted: frozenset[BlobType]) -> dict[BlobType, bytes]:
+    blobs = dict(context.blobs)
+    for kind in sorted(wanted - blobs.keys()):
+        raise PayloadInvalid(f"The request lacks the blob {kind.name}.")
+    for kind in sorted(blobs.keys() - wanted - _OPTIONAL):
+        raise PayloadInvalid(f"The blob {kind.name} has no place in this request.")
+    return blobs
+
+
+class _Examination:
+    """Round 2's evidence, one check after another; keeps what later checks and the answer need."""
+
+    def __init__(self, result: Judgement, endorsement: EndorsementKey, blobs: Mapping[BlobType, bytes]) -> None:
+        self._result = result
+        self._endorsement = endorsement
+        self._blobs = blobs
+        self._state: ExchangeState | None = None
+        self._log_confirmed = False
+        self.expired = False
+        self.boot: MeasuredBoot | None = None
+        self.identity: TpmtPublic | None = None
+
+    def open_state(self, sealed: bytes, session_id: UUID, seal_keys: Sequence[bytes], now: datetime) -> None:
+        """The state is ours, of this session and host, and not too old."""
+        try:
+            state = open_state(sealed, session_id, seal_keys)
+        except StateRefused as error:
+            raise self._result.refuse_for(j.STATE, error) from error
+        if now >= state.expires_at:
+            self.expired = True
+            raise self._result.refuse(j.STATE, "The host took too long between the two requests. Start again.")
+        if state.ek_hash != self._endorsement.ek_hash:
+            raise self._result.refuse(j.STATE, "The exchange was begun with another endorsement key.")
+        self._state = state
+        self._result.passed(j.STATE, "The exchange was begun by this HGS for this host.")
+
+    def run(self) -> None:
+        """Everything the TPM has to prove."""
+        result, blobs, state = self._result, self._blobs, self._state
+        if state is None:
+            raise PayloadInvalid("The exchange has no state.")
+        ak = TpmtPublic.parse(state.ak_public)
+        evidence.check_attestation_key(result, ak)
+        evidence.check_activation(result, state, blobs[BlobType.ACTIVATED_SECRET])
+        quote = evidence.check_quote(result, state, ak, blobs[BlobType.QUOTE], blobs[BlobType.QUOTE_SIGNATURE])
+        boot = evidence.check_log(result, quote, blobs[BlobType.WBCL], blobs.get(BlobType.PCR_VALUES))
+        self.boot, self._log_confirmed = boot, True
+        self.identity = evidence.check_identity_key(
+            result,
+            state,
+            ak,
+            boot,
+            evidence.IdentityEvidence(
+                blobs[BlobType.IDENTITY_KEY],
+                blobs[BlobType.IDENTITY_CERTIFY],
+                blobs[BlobType.IDENTITY_CERTIFY_SIGNATURE],
+            ),
+        )
+
+    def outcome(self, verdict: Verdict, keys: Mapping[AttestationResultType, PublicKey] | None = None) -> Outcome:
+        """The answer with what is known so far."""
+        state = self._state
+        return Outcome(
+            verdict,
+            keys or {},
+            context_id=state.context_id if state else None,
+            expires_at=state.expires_at if state else None,
+            log=self._blobs[BlobType.WBCL] if self._log_confirmed else b"",
+        )
+
+
+def _keys(
+    requested: Sequence[AttestationResultType], examination: _Examination
+) -> dict[AttestationResultType, PublicKey]:
+    """The keys a passed host gets certified: proven identity key, and the signing key its boot measured."""
+    keys: dict[AttestationResultType, PublicKey] = {}
+    if _ENCRYPTION in requested and examination.identity is not None:
+        keys[_ENCRYPTION] = to_cryptography_key(examination.identity)
+    signing = examination.boot.identity_signing_keys if examination.boot else ()
+    if _SIGNING in requested and len(signing) == 1:
+        try:
+            keys[_SIGNING] = rsa.RSAPublicNumbers(signing[0].exponent, signing[0].modulus).public_key()
+        except ValueError as error:
+            raise PayloadInvalid("The measured identity signing key is not a usable RSA key.") from error
+    return keys
+
+
+__all__ = [
+    "STATE_LIFETIME",
+    "Challenge",
+    "Outcome",
+    "Refusal",
+    "begin",
+    "finish",
+    "is_first_round",
+]

@@ -178,7 +178,7 @@ def _profile(
 
 
 def _application_policies(kind: CertificateKind) -> bytes:
-    oid = core.ObjectIdentifier(kind.policy.dotted_string).dump()
+    oid: bytes = core.ObjectIdentifier(kind.policy.dotted_string).dump()
     inner = bytes([0x30, len(oid)]) + oid
     return bytes([0x30, len(inner)]) + inner
 

@@ -75,7 +75,9 @@ def _parse_selections(reader: Reader) -> tuple[PcrSelection, ...]:
     return tuple(selections)
 
 
-def composite_digest(selections: Sequence[PcrSelection], banks: Mapping[Algorithm, Mapping[int, bytes]], hash_: str) -> bytes:
+def composite_digest(
+    selections: Sequence[PcrSelection], banks: Mapping[Algorithm, Mapping[int, bytes]], hash_: str
+) -> bytes:
     """The pcrDigest of a quote over these selections, were the registers to hold these values.
 
     Raises ``KeyError`` for a selected register without a value.

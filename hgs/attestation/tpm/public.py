@@ -267,7 +267,9 @@ def endorsement_public(key: PublicKey) -> TpmtPublic:
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
         point = key.public_numbers()
         pair = EccPoint(point.x.to_bytes(32, "big"), point.y.to_bytes(32, "big"))
-        return TpmtPublic(Algorithm.SHA256, _EK_ATTRIBUTES, _EK_POLICY, EccParameters(symmetric, None, Curve.P256), pair)
+        return TpmtPublic(
+            Algorithm.SHA256, _EK_ATTRIBUTES, _EK_POLICY, EccParameters(symmetric, None, Curve.P256), pair
+        )
     raise Unsupported("Only RSA-2048 and P-256 endorsement keys are supported.")
 
 

@@ -1,0 +1,230 @@
+"""The evidence checks of round 2, each with its sentence, in the order they are made."""
+
+import hmac
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from hgs.attestation import judgement as j
+from hgs.attestation.ekcert import verify_ek_chain
+from hgs.attestation.endorsement import EndorsementKey, EndorsementTrust
+from hgs.attestation.errors import AttestationError, CertificateInvalid, LogMismatch
+from hgs.attestation.judgement import Judgement
+from hgs.attestation.sealed_state import ExchangeState
+from hgs.attestation.sipa import MeasuredBoot, VsmKey, measured_boot
+from hgs.attestation.tcglog import parse_log, verify_log_by_quote
+from hgs.attestation.tpm import (
+    DIGEST_SIZES,
+    Algorithm,
+    Attributes,
+    CertifyInfo,
+    PcrSelection,
+    QuoteInfo,
+    RsaParameters,
+    Scheme,
+    TpmsAttest,
+    TpmtPublic,
+    TpmtSignature,
+    name_of,
+    to_cryptography_key,
+    verify_signature,
+)
+
+QUOTED_PCRS: Final = (0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 14)
+QUOTED_SELECTION: Final = PcrSelection.of(Algorithm.SHA256, QUOTED_PCRS)
+_HELD_IN_TPM: Final = Attributes.FIXED_TPM | Attributes.FIXED_PARENT | Attributes.SENSITIVE_DATA_ORIGIN
+_AK_SCHEMES: Final = frozenset(
+    Scheme(algorithm, Algorithm.SHA256) for algorithm in (Algorithm.ECDSA, Algorithm.RSASSA, Algorithm.RSAPSS)
+)
+
+
+def check_endorsement(result: Judgement, endorsement: EndorsementKey, trust: EndorsementTrust, now: datetime) -> None:
+    """The endorsement key is registered, and its certificate leads to a trusted manufacturer."""
+    evidence = {"ek_hash": endorsement.ek_hash}
+    host = trust.find_host(endorsement.ek_hash)
+    if host is None:
+        sentence = f"The endorsement key (sha256 {endorsement.ek_hash[:12]}…) is not registered with this HGS."
+        raise result.refuse(j.EK_KNOWN, sentence, evidence)
+    result.host_name = host.name
+    result.passed(j.EK_KNOWN, f"The endorsement key is registered as {host.name}.", evidence)
+    certificate = endorsement.certificate
+    if host.without_certificate:
+        result.skipped(j.EK_CERTIFICATE, f"{host.name} was admitted without an endorsement-key certificate.")
+        result.warnings.append(f"{host.name} was admitted without an endorsement-key certificate.")
+        return
+    if certificate is None:
+        raise result.refuse(j.EK_CERTIFICATE, "No certificate of the endorsement key was sent.", evidence)
+    try:
+        path = verify_ek_chain(certificate, trust.roots, trust.intermediates, now)
+    except CertificateInvalid as error:
+        raise result.refuse_for(j.EK_CERTIFICATE, error, {"issuer": certificate.issuer_name}) from error
+    shown = {"manufacturer": certificate.manufacturer, "issuer": certificate.issuer_name, "root": path[-1].subject_name}
+    if certificate.quirks:
+        shown["quirks"] = ", ".join(certificate.quirks)
+    result.passed(j.EK_CERTIFICATE, f"The endorsement key's certificate leads to {path[-1].subject_name}.", shown)
+
+
+def check_attestation_key(result: Judgement, ak: TpmtPublic) -> None:
+    """The attestation key is a restricted signing key that cannot leave its TPM.
+
+    Restricted is what makes a quote mean something: such a key signs no outside data that looks like a TPM's own.
+    """
+    wanted = _HELD_IN_TPM | Attributes.RESTRICTED | Attributes.SIGN
+    if ak.attributes & wanted != wanted or ak.attributes & Attributes.DECRYPT:
+        sentence = "The attestation key is not a restricted signing key that was made in its TPM and cannot leave it."
+        raise result.refuse(j.ATTESTATION_KEY, sentence, {"attributes": f"0x{int(ak.attributes):08x}"})
+    scheme = ak.scheme
+    if scheme is None or scheme not in _AK_SCHEMES or ak.name_algorithm is not Algorithm.SHA256:
+        raise result.refuse(j.ATTESTATION_KEY, "The attestation key does not sign with SHA-256 (ECDSA, RSASSA or PSS).")
+    try:
+        to_cryptography_key(ak)
+    except AttestationError as error:
+        raise result.refuse_for(j.ATTESTATION_KEY, error) from error
+    evidence = {"name": name_of(ak).hex(), "scheme": scheme.algorithm.name}
+    result.passed(j.ATTESTATION_KEY, "The attestation key is bound to its TPM.", evidence)
+
+
+def secret_mac(nonce: bytes, secret: bytes) -> bytes:
+    """What the state keeps of the activation secret: nothing that helps whoever reads it."""
+    return hmac.digest(nonce, b"hgs activation secret" + secret, "sha256")
+
+
+def check_activation(result: Judgement, state: ExchangeState, secret: bytes) -> None:
+    """The secret came back, so endorsement key and attestation key are in one TPM."""
+    if not hmac.compare_digest(secret_mac(state.nonce, secret), state.secret_mac):
+        sentence = "The TPM did not open the credential: attestation key and endorsement key are not in one TPM."
+        raise result.refuse(j.ACTIVATION, sentence)
+    result.passed(j.ACTIVATION, "The TPM of the endorsement key holds the attestation key.")
+
+
+def check_quote(result: Judgement, state: ExchangeState, ak: TpmtPublic, quote: bytes, signature: bytes) -> QuoteInfo:
+    """Signature, kind, nonce and completeness of the quote, in that order; returns it verified."""
+    attest = _check_signed(result, j.QUOTE_SIGNATURE, ak, quote, signature)
+    if not isinstance(attest.attested, QuoteInfo):
+        raise result.refuse(j.QUOTE_SIGNATURE, "What the TPM signed is not a quote.")
+    result.passed(j.QUOTE_SIGNATURE, "The quote is signed by the attestation key.")
+    if not hmac.compare_digest(attest.extra_data, state.nonce):
+        raise result.refuse(j.NONCE, "The quote is not over this session's nonce: it is an old one, or for another.")
+    result.passed(j.NONCE, "The quote is fresh: it is over this session's nonce.")
+    _check_selection(result, attest.attested)
+    return attest.attested
+
+
+def _check_signed(result: Judgement, code: str, ak: TpmtPublic, attest: bytes, signature: bytes) -> TpmsAttest:
+    try:
+        verify_signature(ak, attest, TpmtSignature.parse(signature))
+        return TpmsAttest.parse(attest)
+    except AttestationError as error:
+        raise result.refuse_for(code, error) from error
+
+
+def _check_selection(result: Judgement, quote: QuoteInfo) -> None:
+    shown = "; ".join(f"{item.hash.name.lower()}: {', '.join(map(str, item.pcrs))}" for item in quote.selections)
+    evidence = {"selection": shown or "empty"}
+    # Exactly one bank and exactly these registers: a second bank or a missing register would leave something unproven.
+    if [(item.hash, item.pcrs) for item in quote.selections] != [(Algorithm.SHA256, QUOTED_PCRS)]:
+        raise result.refuse(j.SELECTION, "The quote does not cover the registers that were asked for.", evidence)
+    if len(quote.pcr_digest) != DIGEST_SIZES[Algorithm.SHA256]:
+        raise result.refuse(j.SELECTION, "The quote's digest is not SHA-256.", evidence)
+    result.passed(j.SELECTION, "The quote covers every register that was asked for.", evidence)
+
+
+def check_log(result: Judgement, quote: QuoteInfo, data: bytes, pcr_values: bytes | None) -> MeasuredBoot:
+    """The boot log replays to the quote, and can be understood."""
+    try:
+        log = parse_log(data)
+        claimed = _claimed(pcr_values)
+        verified = verify_log_by_quote(log, QUOTED_SELECTION, quote.pcr_digest, Algorithm.SHA256, claimed)
+    except LogMismatch as error:
+        registers = {"registers": ", ".join(map(str, error.registers))} if error.registers else {}
+        raise result.refuse_for(j.REPLAY, error, registers) from error
+    except AttestationError as error:
+        raise result.refuse_for(j.REPLAY, error) from error
+    result.passed(j.REPLAY, f"The boot log ({len(log.events)} records) replays to the quoted registers.")
+    try:
+        boot = measured_boot(verified)
+    except AttestationError as error:
+        raise result.refuse_for(j.READABLE, error) from error
+    result.passed(j.READABLE, "Every record of the boot log that policies read is accounted for.")
+    return boot
+
+
+def _claimed(values: bytes | None) -> dict[int, bytes] | None:
+    size = DIGEST_SIZES[Algorithm.SHA256]
+    if values is None or len(values) != size * len(QUOTED_PCRS):
+        return None
+    return {pcr: values[at * size : (at + 1) * size] for at, pcr in enumerate(QUOTED_PCRS)}
+
+
+@dataclass(frozen=True)
+class IdentityEvidence:
+    """TPMT_PUBLIC of the identity key, TPMS_ATTEST of its certification, and the TPMT_SIGNATURE over that."""
+
+    public: bytes
+    certify: bytes
+    signature: bytes
+
+
+def check_identity_key(
+    result: Judgement,
+    state: ExchangeState,
+    ak: TpmtPublic,
+    boot: MeasuredBoot,
+    sent: IdentityEvidence,
+) -> TpmtPublic | None:
+    """The identity key lives in the quoted TPM and is the one this boot measured.
+
+    None when the boot measured no identity key: the policy Hgs_VsmIdkPresent says so, and nothing is certified.
+    """
+    attest = _check_signed(result, j.IDENTITY_KEY, ak, sent.certify, sent.signature)
+    try:
+        public = TpmtPublic.parse(sent.public)
+    except AttestationError as error:
+        raise result.refuse_for(j.IDENTITY_KEY, error) from error
+    if not isinstance(attest.attested, CertifyInfo) or not hmac.compare_digest(attest.extra_data, state.nonce):
+        raise result.refuse(j.IDENTITY_KEY, "The identity key's certification is not one, or is not over this nonce.")
+    name = name_of(public)
+    evidence = {"name": name.hex()}
+    if attest.attested.name != name:
+        raise result.refuse(
+            j.IDENTITY_KEY, "The TPM certified another key than the identity key that was sent.", evidence
+        )
+    _check_identity_attributes(result, public)
+    if not boot.identity_keys:
+        result.skipped(
+            j.IDENTITY_KEY, "The identity key was certified, but this boot measured none to compare it with."
+        )
+        return None
+    if _vsm_key(public) not in boot.identity_keys:
+        raise result.refuse(j.IDENTITY_KEY, "The identity key is not the one that this boot measured.", evidence)
+    result.passed(
+        j.IDENTITY_KEY, "The identity key lives in this TPM and is the one that this boot measured.", evidence
+    )
+    return public
+
+
+def _check_identity_attributes(result: Judgement, public: TpmtPublic) -> None:
+    wanted = _HELD_IN_TPM | Attributes.DECRYPT
+    excluded = Attributes.RESTRICTED | Attributes.SIGN
+    parameters = public.parameters
+    right = (
+        public.attributes & wanted == wanted
+        and not public.attributes & excluded
+        and isinstance(parameters, RsaParameters)
+        and parameters.key_bits == 2048
+        and parameters.scheme in (None, Scheme(Algorithm.OAEP, Algorithm.SHA256))
+        and public.name_algorithm is Algorithm.SHA256
+    )
+    if not right:
+        sentence = "The identity key is not an RSA-2048 decryption key that was made in its TPM and cannot leave it."
+        raise result.refuse(j.IDENTITY_KEY, sentence, {"attributes": f"0x{int(public.attributes):08x}"})
+    try:
+        to_cryptography_key(public)
+    except AttestationError as error:
+        raise result.refuse_for(j.IDENTITY_KEY, error) from error
+
+
+def _vsm_key(public: TpmtPublic) -> VsmKey | None:
+    if not isinstance(public.parameters, RsaParameters) or not isinstance(public.unique, bytes):
+        return None
+    return VsmKey(int.from_bytes(public.unique, "big"), public.parameters.exponent or 65537)

@@ -1,0 +1,246 @@
+"""One function per built-in policy: boot facts in, finding out. What was not measured does not count as good."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from hgs.attestation.baseline import Baseline, Difference, compare
+from hgs.attestation.sipa import MeasuredBoot, SipaType, SiPolicyInfo
+from hgs.attestation.tpm import Algorithm
+from hgs.attestation.verdict import Outcome
+
+_TRANSFER_FULL_BOOT: Final = 1
+_TRANSFER_RESUME: Final = 2
+_UNLOCKED_BY_TPM: Final = 0x4
+_SHOWN_DIFFERENCES: Final = 5
+
+
+@dataclass(frozen=True)
+class NamedBaseline:
+    """A registered TPM baseline."""
+
+    name: str
+    baseline: Baseline
+
+
+@dataclass(frozen=True)
+class NamedDigest:
+    """A registered code-integrity policy or dump key: name and SHA-256, 64 lower-case hex digits."""
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What an administrator has registered."""
+
+    baselines: tuple[NamedBaseline, ...]
+    ci_policies: tuple[NamedDigest, ...]
+    dump_keys: tuple[NamedDigest, ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one policy came to."""
+
+    outcome: Outcome
+    sentence: str
+    evidence: Mapping[str, str] = field(default_factory=dict)
+
+
+def _finding(holds: bool, good: str, bad: str, **evidence: str) -> Finding:
+    return Finding(Outcome.PASSED if holds else Outcome.FAILED, good if holds else bad, evidence)
+
+
+def _values(boot: MeasuredBoot, kind: SipaType) -> str:
+    values = boot.flags.get(kind) or boot.numbers.get(kind) or ()
+    return ", ".join(str(int(value)) for value in values) or "not measured"
+
+
+def secure_boot_enabled(boot: MeasuredBoot, _: Registered) -> Finding:
+    """PCR 7: the SecureBoot variable is 1 wherever it was measured."""
+    state = boot.secure_boot.state
+    told = "was not measured" if state == "not measured" else f"is {state.removeprefix('0')}"
+    return _finding(
+        boot.secure_boot.enabled,
+        "Secure Boot is on.",
+        f"Secure Boot is off: the log's SecureBoot variable {told}. Turn it on in the firmware.",
+        SecureBoot=state,
+        pcr="7",
+    )
+
+
+def secure_boot_settings(boot: MeasuredBoot, registered: Registered) -> Finding:
+    """At least one registered baseline matches; otherwise the nearest one and what differs."""
+    if not registered.baselines:
+        return Finding(Outcome.FAILED, "No TPM baseline is registered with this HGS, so none can match.")
+    compared = [(named, compare(named.baseline, boot)) for named in registered.baselines]
+    nearest, differences = min(compared, key=lambda pair: (len(pair[1]), pair[0].name))
+    if not differences:
+        return Finding(Outcome.PASSED, f"The boot matches the TPM baseline {nearest.name}.", {"baseline": nearest.name})
+    return Finding(
+        Outcome.FAILED,
+        f"The boot matches no TPM baseline. Compared with the nearest, {nearest.name}: {_listed(differences)}.",
+        {"nearest_baseline": nearest.name, "differences": str(len(differences))}
+        | {f"difference_{number}": item.sentence for number, item in enumerate(differences[:20], 1)},
+    )
+
+
+def _listed(differences: tuple[Difference, ...]) -> str:
+    shown = "; ".join(item.sentence for item in differences[:_SHOWN_DIFFERENCES])
+    more = len(differences) - _SHOWN_DIFFERENCES
+    return f"{shown}; and {more} more" if more > 0 else shown
+
+
+def debug_disabled(boot: MeasuredBoot, _: Registered) -> Finding:
+    """No debug flag was ever set, and those that a boot always measures are there."""
+    sources = {
+        SipaType.BOOT_DEBUGGING: "boot manager debugging",
+        SipaType.OS_KERNEL_DEBUG: "kernel debugging",
+        SipaType.HYPERVISOR_DEBUG: "hypervisor debugging",
+    }
+    evidence = {kind.name: _values(boot, kind) for kind in sources} | {"firmware": str(boot.secure_boot.debug).lower()}
+    on = [title for kind, title in sources.items() if boot.ever(kind)]
+    if boot.secure_boot.debug:
+        on.insert(0, "firmware debug mode")
+    expected = [SipaType.BOOT_DEBUGGING, SipaType.OS_KERNEL_DEBUG]
+    if any(boot.numbers.get(SipaType.HYPERVISOR_LAUNCH_TYPE, ())):
+        expected.append(SipaType.HYPERVISOR_DEBUG)
+    missing = [sources[kind] for kind in expected if not boot.measured(kind)]
+    if on:
+        return Finding(Outcome.FAILED, f"A debugger is enabled: {', '.join(on)}. Turn it off and restart.", evidence)
+    if missing:
+        return Finding(Outcome.FAILED, f"The log does not say whether {', '.join(missing)} is off.", evidence)
+    return Finding(Outcome.PASSED, "No debugger is enabled.", evidence)
+
+
+def ci_policy_known(boot: MeasuredBoot, registered: Registered) -> Finding:
+    """Strict choice: every policy the loader measured must be registered, and there must be one."""
+    if not boot.ci_policies:
+        return Finding(
+            Outcome.FAILED, "No code-integrity policy is in force. Install one that is registered with this HGS."
+        )
+    names = {item.digest: item.name for item in registered.ci_policies}
+    matched: dict[str, str] = {}
+    for policy in dict.fromkeys(boot.ci_policies):
+        digest = policy.digest.hex()
+        if policy.hash_algorithm != Algorithm.SHA256 or digest not in names:
+            return Finding(Outcome.FAILED, _unknown_ci(policy), {"policy": policy.label, "sha256": digest})
+        matched[names[digest]] = f"{policy.label}, sha256 {digest}"
+    return Finding(Outcome.PASSED, f"Code integrity is by {', '.join(matched)}.", matched)
+
+
+def _unknown_ci(policy: SiPolicyInfo) -> str:
+    return (
+        f"The code-integrity policy {policy.label} (sha256 {policy.digest.hex()[:12]}…) "
+        "is not registered with this HGS."
+    )
+
+
+def full_boot(boot: MeasuredBoot, _: Registered) -> Finding:
+    """First transfer of control is a full boot, and none is a resume (a hypervisor's loader comes later as 5)."""
+    values = boot.transfers
+    holds = bool(values) and values[0] == _TRANSFER_FULL_BOOT and _TRANSFER_RESUME not in values
+    bad = "The host resumed from sleep or hibernation. Restart it."
+    if not values:
+        bad = "The log does not say how the host started. Restart it."
+    shown = ", ".join(map(str, values)) or "not measured"
+    return _finding(holds, "The host booted fully.", bad, TRANSFER_CONTROL=shown)
+
+
+def identity_key_present(boot: MeasuredBoot, _: Registered) -> Finding:
+    """Exactly one identity key was measured."""
+    count = len(boot.identity_keys)
+    bad = "No identity key was measured. Turn virtualization-based security on and restart."
+    if count > 1:
+        bad = f"{count} different identity keys were measured in one boot; only one may be."
+    return _finding(count == 1, "An identity key was measured.", bad, identity_keys=str(count))
+
+
+def vsm_running(boot: MeasuredBoot, _: Registered) -> Finding:
+    """Hypervisor and VSM launch types are never 0."""
+    kinds = (SipaType.HYPERVISOR_LAUNCH_TYPE, SipaType.VSM_LAUNCH_TYPE)
+    return _finding(
+        all(boot.never_zero(kind) for kind in kinds),
+        "The hypervisor and virtualization-based security run.",
+        "Virtualization-based security does not run. Turn it on and restart.",
+        **{kind.name: _values(boot, kind) for kind in kinds},
+    )
+
+
+def iommu_enabled(boot: MeasuredBoot, _: Registered) -> Finding:
+    """VBS requires the IOMMU; the hypervisor's own IOMMU setting is shown beside it."""
+    kinds = (SipaType.VBS_IOMMU_REQUIRED, SipaType.HYPERVISOR_IOMMU_POLICY)
+    return _finding(
+        boot.always(SipaType.VBS_IOMMU_REQUIRED),
+        "Memory is protected from devices (IOMMU).",
+        "Memory is not protected from devices: the log does not require the IOMMU. Turn it on in firmware and policy.",
+        **{kind.name: _values(boot, kind) for kind in kinds},
+    )
+
+
+def bitlocker_enabled(boot: MeasuredBoot, _: Registered) -> Finding:
+    """A volume was unlocked with the TPM."""
+    holds = any(value & _UNLOCKED_BY_TPM for value in boot.numbers.get(SipaType.BITLOCKER_UNLOCK, ()))
+    return _finding(
+        holds,
+        "The OS volume was unlocked with the TPM.",
+        "The OS volume is not encrypted, or was not unlocked with the TPM.",
+        BITLOCKER_UNLOCK=_values(boot, SipaType.BITLOCKER_UNLOCK),
+    )
+
+
+def _flag(boot: MeasuredBoot, kind: SipaType, good: str, bad: str) -> Finding:
+    return _finding(boot.always(kind), good, bad, **{kind.name: _values(boot, kind)})
+
+
+def pagefile_encrypted(boot: MeasuredBoot, _: Registered) -> Finding:
+    """PAGEFILE_ENCRYPTION_ENABLED is always 1."""
+    kind = SipaType.PAGEFILE_ENCRYPTION_ENABLED
+    return _flag(boot, kind, "The page file is encrypted.", "The page file is not encrypted.")
+
+
+def hypervisor_enforced_ci(boot: MeasuredBoot, _: Registered) -> Finding:
+    """VBS_HVCI_POLICY is never 0."""
+    kind = SipaType.VBS_HVCI_POLICY
+    return _finding(
+        boot.never_zero(kind),
+        "The hypervisor enforces code integrity.",
+        "The hypervisor does not enforce code integrity (HVCI is off).",
+        **{kind.name: _values(boot, kind)},
+    )
+
+
+def no_hibernation(boot: MeasuredBoot, _: Registered) -> Finding:
+    """HIBERNATION_DISABLED is always 1."""
+    return _flag(boot, SipaType.HIBERNATION_DISABLED, "Hibernation is off.", "Hibernation is possible. Turn it off.")
+
+
+def no_dumps(boot: MeasuredBoot, _: Registered) -> Finding:
+    """DUMPS_DISABLED is always 1."""
+    return _flag(boot, SipaType.DUMPS_DISABLED, "Memory dumps are off.", "Memory dumps are on. Turn them off.")
+
+
+def dumps_encrypted(boot: MeasuredBoot, _: Registered) -> Finding:
+    """DUMP_ENCRYPTION_ENABLED is always 1, unless dumps are off."""
+    if boot.always(SipaType.DUMPS_DISABLED):
+        return Finding(Outcome.SKIPPED, "Does not apply: memory dumps are off.")
+    good, bad = "Memory dumps are encrypted.", "Memory dumps are on and not encrypted."
+    return _flag(boot, SipaType.DUMP_ENCRYPTION_ENABLED, good, bad)
+
+
+def dump_key_known(boot: MeasuredBoot, registered: Registered) -> Finding:
+    """Every measured dump key is registered, unless dumps are off or not encrypted."""
+    if boot.always(SipaType.DUMPS_DISABLED):
+        return Finding(Outcome.SKIPPED, "Does not apply: memory dumps are off.")
+    if not boot.always(SipaType.DUMP_ENCRYPTION_ENABLED):
+        return Finding(Outcome.SKIPPED, "Does not apply: memory dumps are not encrypted.")
+    known = {item.digest for item in registered.dump_keys}
+    holds = bool(boot.dump_keys) and set(boot.dump_keys) <= known
+    return _finding(
+        holds,
+        "Memory dumps are encrypted to a registered key.",
+        "Memory dumps are encrypted to a key that is not registered with this HGS.",
+        keys=", ".join(boot.dump_keys) or "not measured",
+    )
