@@ -48,7 +48,7 @@ class AccountPage(PageView):
     """A page of one's own account."""
 
     access = Access.SIGNED_IN
-    title = "my account"
+    title = "My account"
     rail = "my-account"
     pivots = PIVOTS
 
@@ -101,7 +101,7 @@ class AccountCommand(CommandView):
 
     access = Access.SIGNED_IN
     rail = "my-account"
-    parent_label = "my account"
+    parent_label = "My account"
     parent_url_name = "accounts:profile"
 
     @property

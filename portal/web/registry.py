@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from django.http import HttpRequest
+from django.utils.text import slugify
 
 from portal.kernel.actor import Actor
 from portal.web.status import Status
@@ -241,6 +242,24 @@ def entries(kind: type[Kind], portal: Portal | None = None) -> list[Kind]:
         if isinstance(entry, kind) and (portal is None or getattr(entry, "portal", portal) is portal)
     ]
     return sorted(found, key=lambda entry: (getattr(entry, "order", 100), _place(entry)))
+
+
+@dataclass(frozen=True)
+class NewService:
+    """A service of the NEW drawer with its items."""
+
+    label: Text
+    icon: str
+    slug: str
+    items: tuple[NewItem, ...]
+
+
+def new_services(portal: Portal) -> list[NewService]:
+    """The drawer's services, in the order of their first item."""
+    found: dict[str, list[NewItem]] = {}
+    for item in entries(NewItem, portal):
+        found.setdefault(item.service, []).append(item)
+    return [NewService(label, items[0].service_icon, slugify(label), tuple(items)) for label, items in found.items()]
 
 
 def target_url(actor: Actor, portal: Portal, target_type: str, target_id: str) -> str:

@@ -4,7 +4,9 @@ A table subclasses `BaseTable`, names its columns, and sets `Meta.narrow` to the
 column is the object's name and a link. `StatusColumn` shows a `portal.web.status.Status`.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -72,14 +74,81 @@ class NumberColumn(tables.Column):
         super().__init__(*args, **kwargs)
 
 
+@dataclass(frozen=True)
+class Head:
+    """A column's head, ready to draw; `sort_url` is empty where the column does not sort."""
+
+    name: str
+    text: str
+    css: str
+    aria_sort: str = ""
+    sort_url: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row ready to draw: its cells with their classes, and what it says to the command bar."""
+
+    key: str
+    label: str
+    cells: list[tuple[Any, str]]
+    commands: str
+
+
 class BaseTable(tables.Table):
-    """The shape of every table: unsorted columns by default keep the query's order, the template is the shell's own."""
+    """The shape of every table; `heads()` and `lines()` are what the template draws."""
 
     class Meta:
         template_name = "web/table.html"
         narrow: tuple[str, ...] = ("name", "status")
 
-    def is_narrow(self, column_name: str) -> bool:
-        """Whether a column stays where the page is narrow."""
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.selectable = False
+        self.label = ""
+        self.key_of: Callable[[Any], str] = lambda record: str(getattr(record, "pk", ""))
+        self.command_states: dict[str, Any] = {}
+
+    def _css(self, column: Any, cell: str) -> str:
         meta = getattr(type(self), "Meta", BaseTable.Meta)
-        return column_name in getattr(meta, "narrow", BaseTable.Meta.narrow)
+        narrow = getattr(meta, "narrow", BaseTable.Meta.narrow)
+        wide = "" if column.name in narrow else "cell-wide"
+        own = (column.column.attrs.get(cell) or {}).get("class", "")
+        return f"{wide} {own}".strip()
+
+    def heads(self) -> list[Head]:
+        return [self._head(column) for column in self.columns]
+
+    def _head(self, column: Any) -> Head:
+        css = self._css(column, "th")
+        if not column.orderable or getattr(self, "request", None) is None:
+            return Head(column.name, column.header, css)
+        alias = column.order_by_alias
+        sort = ("descending" if alias.is_descending else "ascending") if column.is_ordered else "none"
+        parameters = self.request.GET.copy()
+        parameters[self.prefixed_order_by_field] = alias.next
+        parameters.pop(self.prefixed_page_field, None)
+        return Head(column.name, column.header, css, sort, f"?{parameters.urlencode()}")
+
+    def lines(self) -> Iterator[Line]:
+        for row in self.paginated_rows:
+            key = self.key_of(row.record)
+            cells = [(cell, self._css(column, "td")) for column, cell in row.items()]
+            label = str(getattr(row.record, "name", "") or key)
+            yield Line(key, label, cells, json.dumps(self.command_states.get(key, {})))
+
+    @property
+    def page_numbers(self) -> list[tuple[str, str, bool]]:
+        """Page links as (text, address, current); an ellipsis has no address."""
+        page = getattr(self, "page", None)
+        if page is None or page.paginator.num_pages < 2:
+            return []
+        return [
+            (str(number), "" if number == page.paginator.ELLIPSIS else self._page_url(number), number == page.number)
+            for number in page.paginator.get_elided_page_range(page.number, on_each_side=2, on_ends=1)
+        ]
+
+    def _page_url(self, number: int | str) -> str:
+        parameters = self.request.GET.copy()
+        parameters[self.prefixed_page_field] = str(number)
+        return f"?{parameters.urlencode()}"

@@ -54,6 +54,7 @@ class ShellView(TemplateResponseMixin, ContextMixin, View):
     access: ClassVar[Access | None] = None
     rail: str = ""
     title: str = ""
+    title_is_name: bool = False  # an object's name keeps its capitals
     subtitle: str = ""
     pivots: Sequence[PivotOf] = ()
     pivot: str = ""
@@ -117,6 +118,7 @@ class ShellView(TemplateResponseMixin, ContextMixin, View):
         context.setdefault("pivots", self.get_pivots())
         context.setdefault("parent", self.get_parent())
         context.setdefault("buttons", self.get_buttons())
+        context.setdefault("title_is_name", self.title_is_name)
         context["rail_key"] = self.rail
         return context
 

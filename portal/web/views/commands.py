@@ -8,13 +8,15 @@ import structlog
 from django import forms
 from django.core.exceptions import ObjectDoesNotExist
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.text import slugify
 
 from portal.kernel.errors import DomainError, Invalid, NotFound
 from portal.kernel.policy import Denial, require
 from portal.web.commands import ObjectCommand
 from portal.web.notifications import notify_done, notify_failed, notify_job
-from portal.web.registry import NewItem, entries
+from portal.web.registry import NewItem, Portal, entries, new_services
 from portal.web.views.base import ShellView
 
 log = structlog.get_logger(__name__)
@@ -37,6 +39,25 @@ class Outcome:
     job_id: str | None = None
     started: str = ""
     failed: str = ""
+
+
+def drawer_columns(portal: Portal, service: str) -> dict[str, Any]:
+    """What the first two columns of NEW show, with `service` (its slug) open, else the first."""
+    services = new_services(portal)
+    current = next((each for each in services if each.slug == service), services[0] if services else None)
+    address = reverse(f"web:{portal}-new")
+    return {
+        "new_services": [
+            {
+                "label": each.label,
+                "icon": each.icon,
+                "url": f"{address}?service={each.slug}",
+                "current": each is current,
+            }
+            for each in services
+        ],
+        "service_items": current.items if current else (),
+    }
 
 
 class CommandView(ShellView):
@@ -163,7 +184,8 @@ class CommandView(ShellView):
         return redirect
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        items = entries(NewItem, self.portal) if self.new_item else []
+        chosen = next((item for item in entries(NewItem, self.portal) if item.key == self.new_item), None)
+        columns = drawer_columns(self.portal, slugify(chosen.service)) if chosen else {}
         return super().get_context_data(
             object=self.object,
             consequences=list(self.consequences()),
@@ -171,8 +193,9 @@ class CommandView(ShellView):
             submit_label=self.submit_label,
             destructive=self.destructive,
             cancel_url=self.get_cancel_url(),
-            new_items=items,
-            new_item=next((item for item in items if item.key == self.new_item), None),
+            new_item=chosen,
+            in_drawer=self.is_fragment,
             action=self.request.get_full_path(),
+            **columns,
             **kwargs,
         )

@@ -51,8 +51,7 @@ class ObjectDetailView(ShellView):
     """
 
     template_name = "web/detail.html"
-    fragment_template = ""
-    fragment_target = "object-detail"
+    title_is_name = True
     commands: Sequence[ObjectCommand] = ()
     object: Any
 

@@ -19,9 +19,10 @@ from portal.web.commands import CommandButton
 from portal.web.context import THEME_COOKIE, THEMES, Shell
 from portal.web.jobs import panel_for, visible_jobs
 from portal.web.notifications import dismiss
-from portal.web.registry import Item, ItemProvider, NewItem, OverviewProvider, Portal, SearchProvider
+from portal.web.registry import Item, ItemProvider, OverviewProvider, Portal, SearchProvider
 from portal.web.tables import BaseTable, NameColumn, StatusColumn
 from portal.web.views.base import PageView
+from portal.web.views.commands import drawer_columns
 from portal.web.views.lists import Empty, ObjectListView
 
 import django_tables2 as tables
@@ -60,7 +61,7 @@ class AllItems(ObjectListView):
     """Everything the actor has, of every kind."""
 
     access = Access.TENANT
-    rail, title = "all-items", "all items"
+    rail, title = "all-items", "All items"
     table_class = ItemTable
     empty = Empty("You have nothing here yet.", "Create your first item", "web:tenant-new")
 
@@ -79,7 +80,7 @@ class Overview(PageView):
     template_name = "web/overview.html"
     fragment_template = "web/parts/overview_body.html"
     fragment_target = "overview"
-    rail, title = "overview", "overview"
+    rail, title = "overview", "Overview"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         tiles = [tile for each in registry.entries(OverviewProvider, self.portal) for tile in each.tiles(self.actor)]
@@ -94,11 +95,11 @@ class NewPage(PageView):
     template_name = "web/new.html"
     fragment_template = "web/parts/new_columns.html"
     fragment_target = "drawer-body"
-    title = "new"
+    title = "New"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        items = registry.entries(NewItem, self.portal)
-        return super().get_context_data(new_items=items, new_item=None, in_drawer=self.is_fragment, **kwargs)
+        columns = drawer_columns(self.portal, self.request.GET.get("service", ""))
+        return super().get_context_data(**columns, new_item=None, in_drawer=self.is_fragment, **kwargs)
 
 
 class SearchPage(PageView):
@@ -106,7 +107,7 @@ class SearchPage(PageView):
 
     access = Access.TENANT
     template_name = "web/search.html"
-    title = "search"
+    title = "Search"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         text = self.request.GET.get("q", "").strip()[:100]
@@ -123,7 +124,7 @@ class ActivityPage(PageView):
 
     access = Access.TENANT
     template_name = "web/activity.html"
-    title = "activity"
+    title = "Activity"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         jobs = visible_jobs(self.actor, self.portal).prefetch_related("steps").order_by("-created_at")[:50]
@@ -135,7 +136,8 @@ class JobPage(PageView):
 
     access = Access.TENANT
     template_name = "web/job.html"
-    parent_label = "activity"
+    title_is_name = True
+    parent_label = "Activity"
 
     def get_parent(self) -> tuple[str, str]:
         return Shell(self.request).activity_url, self.parent_label

@@ -1,5 +1,6 @@
 """The one list of the portal: a table with sorting, filters and pages in the address, and a row selection."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -76,17 +77,18 @@ class ObjectListView(ShellView):
             rows = filterset.qs
         table = self._table(rows)
         page_rows = [row.record for row in table.page.object_list]
+        table.selectable, table.key_of, table.label = bool(self.commands), self.row_key, self.get_title()
+        table.command_states = self._command_states(page_rows) if self.commands else {}
         filtered = filterset is not None and any(filterset.form[name].value() for name in filterset.form.fields)
         return super().get_context_data(
             table=table,
             filterset=filterset,
             filtered=filtered,
             empty=self.empty,
-            row_states=self._row_states(page_rows),
+            total=table.paginator.count,
             refresh_seconds=FAST_SECONDS if any(self.in_transition(row) for row in page_rows) else SLOW_SECONDS,
             refresh_url=self.request.get_full_path(),
-            selectable=bool(self.commands),
-            bulk_urls={command.key: reverse(command.bulk_url_name) for command in self.commands if command.bulk_url_name},
+            bulk_json=json.dumps({each.key: reverse(each.bulk_url_name) for each in self.commands if each.bulk_url_name}),
             **kwargs,
         )
 
@@ -104,9 +106,6 @@ class ObjectListView(ShellView):
         asked = self.request.GET.get("per_page", "")
         return min(int(asked), self.max_page_size) if asked.isdecimal() and 0 < int(asked[:4]) else self.page_size
 
-    def _row_states(self, rows: Sequence[Any]) -> dict[str, dict[str, Any]]:
-        """What the page needs to know of each row, by its key: its commands and whether it is changing."""
-        return {
-            self.row_key(row): {"commands": row_commands(self.commands, self.actor, row, self.row_key(row))}
-            for row in rows
-        }
+    def _command_states(self, rows: Sequence[Any]) -> dict[str, dict[str, dict[str, str]]]:
+        """What each row says to the command bar about itself, by its key."""
+        return {self.row_key(row): row_commands(self.commands, self.actor, row, self.row_key(row)) for row in rows}

@@ -1,0 +1,92 @@
+"""Tags of the shell's templates: `{% load shell %}`."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import forms, template
+from django.templatetags.static import static
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from portal.web.jobs import job_status
+from portal.web.status import Status
+
+register = template.Library()
+
+_GROUP = 4
+
+
+@register.simple_tag
+def icon(name: str, label: str = "") -> SafeString:
+    """An icon of the sprite; decoration unless it has a label."""
+    address = f"{static('web/icons.svg')}#{name}"
+    if label:
+        return format_html(
+            '<svg class="icon" role="img" aria-label="{}"><use href="{}"></use></svg>', label, address
+        )
+    return format_html('<svg class="icon" aria-hidden="true"><use href="{}"></use></svg>', address)
+
+
+@register.inclusion_tag("web/parts/status.html")
+def status(state: Status) -> dict[str, Any]:
+    """A state as shape, word and colour."""
+    return {"status": state}
+
+
+@register.inclusion_tag("web/parts/time.html")
+def moment(at: datetime | None) -> dict[str, Any]:
+    """A moment; a script shows it in the reader's time zone, UTC stays on hover."""
+    return {"at": at}
+
+
+@register.inclusion_tag("web/parts/fingerprint.html")
+def fingerprint(text: str) -> dict[str, Any]:
+    """Hexadecimal digits grouped by four, with a copy button for the ungrouped text."""
+    groups = " ".join(text[index : index + _GROUP] for index in range(0, len(text), _GROUP))
+    return {"text": text, "groups": groups}
+
+
+@register.inclusion_tag("web/parts/job_panel.html")
+def job_panel(job: Any) -> dict[str, Any]:
+    """The steps of a `portal.web.jobs.JobPanel`, live until the job has ended."""
+    return {"job": job}
+
+
+@register.filter
+def duration(span: timedelta | None) -> str:
+    """A span as a person says it: "8 s", "2 min 5 s", "1 h 20 min"."""
+    if span is None:
+        return ""
+    seconds = max(0, int(span.total_seconds()))
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+@register.filter
+def state_of(job: Any) -> Status:
+    """A kernel job's state."""
+    return job_status(job)
+
+
+@register.filter
+def kind_of(field: forms.BoundField) -> str:
+    """`check` for a single check box, else "field"."""
+    return "check" if isinstance(field.field.widget, forms.CheckboxInput) else "field"
+
+
+@register.filter
+def drawn(field: forms.BoundField, in_drawer: bool = False) -> SafeString:
+    """A form field with what assistive technology needs: its help and its error, by id."""
+    attrs: dict[str, Any] = {}
+    described = [f"{field.auto_id}-help"] if field.help_text else []
+    if field.errors:
+        attrs["aria-invalid"] = "true"
+        described.append(f"{field.auto_id}-error")
+    if described:
+        attrs["aria-describedby"] = " ".join(described)
+    if isinstance(field.field.widget, forms.FileInput) and in_drawer:
+        attrs["hx-preserve"] = "true"  # a chosen file survives an error elsewhere in the form
+    return field.as_widget(attrs=attrs)
