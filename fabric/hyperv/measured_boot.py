@@ -21,8 +21,8 @@ from hgs.attestation.ci_policy import build_ci_policy
 from hgs.attestation.errors import AttestationError
 from hgs.attestation.sipa import PCR_AUTHORITIES, PCR_DETAILS, PCR_SETTINGS, VsmKey
 from hgs.attestation.tcglog import EventLogBuilder, parse_log, replay
-from hgs.attestation.tpm import Algorithm, RsaParameters, TpmtPublic
-from hgs.wire.platform_identifier import PlatformIdentifier, serialise_platform_identifier
+from hgs.attestation.tpm import Algorithm, RsaParameters, TpmtPublic, spki_of, to_cryptography_key
+from hgs.wire.platform_identifier import PlatformIdentifier, serialise_identifier
 
 MEASURED_PCRS = (0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 14)
 
@@ -38,7 +38,7 @@ class Boot:
 
 def boot_host(config: HostConfig) -> Boot:
     """Boot the host. Raises `ProfileError`, `TpmError`, `Busy` or `StateError`; then it has not booted."""
-    state = config.state
+    state, locality = config.state, 0
     profile = parse_profile(state.require(state.profile, "profile"))
     policy = ci_policy(profile.code_integrity_policy)
     if config.external_tcti:
@@ -47,19 +47,22 @@ def boot_host(config: HostConfig) -> Boot:
     else:
         state.tpm.manufacture(config.tpm_ca, state.name)
         state.tpm.switch_on()
-        start_up(config.tcti, state.tpm_lock, profile.firmware.startup_locality)
+        locality = profile.firmware.startup_locality
+        start_up(config.tcti, state.tpm_lock, locality)
     counter = _counter(state) + 1
     write_json(state.boot, {"counter": counter, "at": datetime.now(UTC).isoformat(), "profile": profile.description})
     for old in (state.health_certificate, state.attestation, state.boot_log, state.identity_key):
         old.unlink(missing_ok=True)
     with open_tpm(config.tcti, state.tpm_lock) as tpm:
         _keep_attestation_key(state, tpm)
-        log = _measure(state, tpm, profile, BootFacts(counter, secrets.token_bytes(32)), hashlib.sha256(policy).digest())
+        facts = BootFacts(counter, secrets.token_bytes(32), locality)
+        log = _measure(state, tpm, profile, facts, hashlib.sha256(policy).digest())
         _require_agreement(tpm, log)
-        identifier = PlatformIdentifier(state.name, tpm.ek_public(), tpm.ek_certificate())
+        endorsement_key = to_cryptography_key(TpmtPublic.parse(tpm.ek_public()))
+        identifier = PlatformIdentifier(state.name, spki_of(endorsement_key), tpm.ek_certificate())
     write_whole(state.boot_log, log)
     write_whole(state.ci_policy, policy)
-    write_whole(state.platform_identifier, serialise_platform_identifier(identifier))
+    write_whole(state.platform_identifier, serialise_identifier(identifier))
     return Boot(counter, profile, fresh=True)
 
 
@@ -71,11 +74,12 @@ def log_agrees(log: bytes, pcrs: dict[int, bytes]) -> tuple[int, ...]:
 
 def ci_policy(policy: CodeIntegrityPolicy) -> bytes:
     """The profile's code-integrity policy as the unsigned binary whose hash the boot measures."""
-    raise NotImplementedError
+    version = [int(part) for part in policy.version.split(".")]
+    return build_ci_policy(policy.title, version, audit=policy.audit, policy_id=policy.policy_id)
 
 
 def _measure(state: HostState, tpm: TpmSession, profile: HostProfile, facts: BootFacts, policy_digest: bytes) -> bytes:
-    builder = EventLogBuilder(locality=profile.firmware.startup_locality or None)
+    builder = EventLogBuilder(locality=facts.locality or None)
 
     def measure(measurements: Iterable[Measurement]) -> None:
         for item in measurements:

@@ -83,6 +83,7 @@ class Memory:
 class CodeIntegrityPolicy:
     """The code-integrity policy in force; `version` is four numbers, `policy_id` a GUID in lower case."""
 
+    title: str
     file_name: str
     policy_id: str
     version: str
@@ -211,6 +212,8 @@ def _profile(table: _Table) -> HostProfile:
         code_integrity_policy=table.table("code_integrity_policy", _code_integrity_policy),
         modules=table.tables("modules", _module),
     )
+    if not profile.modules:
+        raise ProfileError("modules must name at least the loader of the operating system.")
     if profile.hypervisor.virtual_secure_mode and not profile.hypervisor.launched:
         raise ProfileError("hypervisor.virtual_secure_mode needs hypervisor.launched: it runs on the hypervisor.")
     if profile.memory.dump_encryption and not profile.memory.dump_key_digest:
@@ -272,6 +275,7 @@ def _code_integrity_policy(table: _Table) -> CodeIntegrityPolicy:
     if any(int(number) > _LARGEST_VERSION_PART for number in version.split(".")):
         raise ProfileError(f"code_integrity_policy.version may hold numbers up to {_LARGEST_VERSION_PART}.")
     return CodeIntegrityPolicy(
+        title=table.text("title"),
         file_name=table.text("file_name"),
         policy_id=table.text("policy_id", _GUID, "a GUID in lower case"),
         version=version,

@@ -47,10 +47,11 @@ class Transfer(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class BootFacts:
-    """What is particular to one boot of one host: its number and 32 random bytes that place modules in memory."""
+    """What is particular to one boot: its number, 32 random bytes that place modules, where TPM2_Startup came from."""
 
     counter: int
     placement: bytes
+    locality: int
 
 
 def loader_measurements(profile: HostProfile, facts: BootFacts, policy_digest: bytes) -> Iterator[Measurement]:

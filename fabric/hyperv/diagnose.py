@@ -1,0 +1,279 @@
+"""What a host needs, looked at one by one: each check says what it found and, when it failed, what to do.
+
+The last check asks HGS to release the keys of a throwaway protector made here and now. A host without a health
+certificate asks with one it signed itself, and shows that HGS refuses it.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Any, Final
+
+import httpx2
+from cryptography import x509
+from kombu import Connection
+from kombu.exceptions import OperationalError
+
+from fabric.hyperv.attestation import Attestor
+from fabric.hyperv.config import HostConfig
+from fabric.hyperv.key_release_trial import KeyReleaseTrial, try_key_release
+from fabric.hyperv.locks import Busy, exclusive
+from fabric.hyperv.measured_boot import MEASURED_PCRS, log_agrees
+from fabric.hyperv.operations import DRY
+from fabric.hyperv.tpm import open_tpm
+from hgs.attestation.errors import AttestationError
+from hgs.client import AttestationClient, HgsError
+from hgs.wire.hgsa import AttestationOperationMode
+from portal.kernel.errors import DomainError
+
+_LARGEST_CLOCK_DIFFERENCE: Final = 60.0
+_LEAST_SPACE: Final = 4 << 30
+_QUICK: Final = httpx2.Timeout(5.0)
+_TPM_SECONDS: Final = 15.0
+_HOST_TOOLS: Final = ("swtpm", "swtpm_setup", "swtpm_localca", "qemu-img")
+_VM_TOOLS: Final = ("cryptsetup", "debugfs", "qemu-system-x86_64")
+
+
+class Outcome(StrEnum):
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check. `remedy` is empty unless it failed."""
+
+    code: str
+    title: str
+    outcome: Outcome
+    sentence: str
+    remedy: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        return {
+            "code": self.code,
+            "title": self.title,
+            "outcome": self.outcome.value,
+            "sentence": self.sentence,
+            "remedy": self.remedy,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """All checks of one host."""
+
+    host: str
+    at: str
+    checks: tuple[Check, ...]
+
+    @property
+    def healthy(self) -> bool:
+        return all(check.outcome is not Outcome.FAILED for check in self.checks)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "host": self.host,
+            "at": self.at,
+            "healthy": self.healthy,
+            "checks": [check.to_json() for check in self.checks],
+        }
+
+
+class _Fail(Exception):  # noqa: N818 - never leaves this module
+    def __init__(self, sentence: str, remedy: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.remedy = remedy
+
+
+class _Skip(Exception):  # noqa: N818 - never leaves this module
+    pass
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What later checks need to know of earlier ones."""
+
+    config: HostConfig
+    failed: set[str] = field(default_factory=set)
+
+    def need(self, code: str, title: str) -> None:
+        if code in self.failed:
+            raise _Skip(f"Not tried, because this failed before: {title}.")
+
+
+_Examine = Callable[[_Findings], str]
+
+
+def diagnose_host(config: HostConfig) -> Diagnosis:
+    """Run every check; nothing that one meets keeps another from running."""
+    findings = _Findings(config)
+    checks = tuple(_run(findings, code, title, examine) for code, title, examine in _CHECKS)
+    return Diagnosis(config.name, datetime.now(UTC).isoformat(timespec="seconds"), checks)
+
+
+def _run(findings: _Findings, code: str, title: str, examine: _Examine) -> Check:
+    try:
+        return Check(code, title, Outcome.PASSED, examine(findings))
+    except _Skip as skipped:
+        return Check(code, title, Outcome.SKIPPED, str(skipped))
+    except _Fail as failure:
+        findings.failed.add(code)
+        return Check(code, title, Outcome.FAILED, failure.sentence, failure.remedy)
+    except (DomainError, HgsError) as error:
+        findings.failed.add(code)
+        return Check(code, title, Outcome.FAILED, error.message, error.advice or "Look at the host's own log.")
+
+
+def _tools(findings: _Findings) -> str:
+    wanted: Sequence[str] = _HOST_TOOLS if findings.config.hypervisor == DRY else (*_HOST_TOOLS, *_VM_TOOLS)
+    missing = [tool for tool in wanted if shutil.which(tool) is None]
+    if missing:
+        raise _Fail(f"Not installed: {', '.join(missing)}.", "Install the Debian packages listed in docs/hosts.md.")
+    return f"All {len(wanted)} are installed."
+
+
+def _disk_space(findings: _Findings) -> str:
+    free = shutil.disk_usage(findings.config.state.directory).free
+    if free < _LEAST_SPACE:
+        remedy = "Remove virtual machines, or give HOST_STATE_DIR a larger disk."
+        raise _Fail(f"Only {free / 2**30:.1f} GiB are free; a new virtual machine needs 4 GiB.", remedy)
+    return f"{free / 2**30:.1f} GiB are free."
+
+
+def _agent(findings: _Findings) -> str:
+    try:
+        with exclusive(findings.config.state.agent_lock, seconds=0, what="The agent"):
+            pass
+    except Busy:
+        return "The host's agent runs."
+    name = findings.config.name
+    raise _Fail("The host's agent does not run.", f"Start it: manage.py host {name}.")
+
+
+def _tpm(findings: _Findings) -> str:
+    config = findings.config
+    with open_tpm(config.tcti, config.state.tpm_lock, _TPM_SECONDS) as tpm:
+        certificate = tpm.ek_certificate()
+    return f"It answers; its endorsement key certificate has {len(certificate)} bytes."
+
+
+def _boot_log(findings: _Findings) -> str:
+    findings.need("tpm", "TPM")
+    config = findings.config
+    log = config.state.require(config.state.boot_log, "boot log")
+    with open_tpm(config.tcti, config.state.tpm_lock, _TPM_SECONDS) as tpm:
+        pcrs = tpm.read_pcrs(MEASURED_PCRS)
+    try:
+        wrong = log_agrees(log, pcrs)
+    except AttestationError as error:
+        raise _Fail(f"The log cannot be read: {error.message}", "Restart the host.") from error
+    if wrong:
+        registers = ", ".join(map(str, wrong))
+        raise _Fail(f"The log does not replay to PCR {registers} of the TPM.", "Restart the host: both start anew.")
+    return f"The log ({len(log)} bytes) replays to all {len(pcrs)} registers."
+
+
+def _hgs(findings: _Findings) -> str:
+    client = AttestationClient(findings.config.hgs_url, 5.0)
+    try:
+        info = client.get_info()
+    finally:
+        client.close()
+    if info.operation_mode is not AttestationOperationMode.TPM:
+        mode = info.operation_mode.name.replace("_", " ").title()
+        raise _Fail(f"HGS is in {mode} mode; this host attests by TPM.", "Initialise HGS in TPM mode.")
+    return f"HGS at {findings.config.hgs_url} answers, in TPM mode."
+
+
+def _clock(findings: _Findings) -> str:
+    findings.need("hgs", "HGS")
+    try:
+        answer = httpx2.get(f"{findings.config.hgs_url}/Attestation/getinfo", timeout=_QUICK, trust_env=False)
+        theirs = parsedate_to_datetime(answer.headers["date"])
+    except (httpx2.HTTPError, KeyError, ValueError) as error:
+        raise _Skip("HGS did not say what time it is.") from error
+    difference = (datetime.now(UTC) - theirs).total_seconds()
+    if abs(difference) > _LARGEST_CLOCK_DIFFERENCE:
+        side = "ahead of" if difference > 0 else "behind"
+        remedy = "Set both clocks by NTP; health certificates depend on them."
+        raise _Fail(f"This host's clock is {abs(difference):.0f} s {side} that of HGS.", remedy)
+    return f"It differs from that of HGS by less than {max(abs(difference), 1) + 1:.0f} s."
+
+
+def _attestation(findings: _Findings) -> str:
+    state = Attestor(findings.config).current()
+    if not state.passed:
+        listed = f" ({', '.join(state.sub_statuses)})" if state.sub_statuses else ""
+        remedy = state.advice or "Attest: gf host attest NAME."
+        raise _Fail(f"{state.status}{listed}: {state.message}", remedy)
+    return f"Passed at {state.at}."
+
+
+def _certificate(findings: _Findings) -> str:
+    findings.need("attestation", "Last attestation")
+    state = findings.config.state
+    der = state.require(state.health_certificate, "health certificate")
+    end = x509.load_der_x509_certificate(der).not_valid_after_utc
+    left = (end - datetime.now(UTC)).total_seconds()
+    if left <= 0:
+        raise _Fail(f"It ran out at {end:%Y-%m-%d %H:%M} UTC.", "Attest: gf host attest NAME.")
+    return f"Valid until {end:%Y-%m-%d %H:%M} UTC ({left / 3600:.1f} h)."
+
+
+def _key_release(findings: _Findings) -> str:
+    findings.need("hgs", "HGS")
+    result = try_key_release(findings.config, Attestor(findings.config).current().passed)
+    if result is KeyReleaseTrial.RELEASED:
+        return "HGS released the keys of a throwaway protector, and the TPM opened them."
+    if result is KeyReleaseTrial.RELEASED_WRONGLY:
+        remedy = "Stop using this HGS and tell its administrator."
+        raise _Fail("HGS released keys to a certificate that it did not issue.", remedy)
+    raise _Fail(
+        f"HGS gives this host no keys ({result.value}): it has no health certificate, and one of its own is refused.",
+        "See the last attestation; a host gets keys only while it is attested.",
+    )
+
+
+def _broker(findings: _Findings) -> str:
+    try:
+        with Connection(findings.config.broker_url, connect_timeout=3) as connection:
+            connection.ensure_connection(max_retries=1, timeout=3)
+    except (OperationalError, OSError) as error:
+        remedy = "Check REDIS_URL and that the broker runs."
+        raise _Fail("The broker does not answer; the portal cannot reach this host.", remedy) from error
+    return "The broker answers."
+
+
+def _library(findings: _Findings) -> str:
+    try:
+        with findings.config.library.client() as client:
+            status = client.get(f"/library/v1/blobs/{'0' * 64}", timeout=_QUICK).status_code
+    except httpx2.HTTPError as error:
+        remedy = "Check PORTAL_URL and that the portal runs."
+        raise _Fail("The portal's library does not answer.", remedy) from error
+    if status != httpx2.codes.NOT_FOUND:
+        remedy = "Give the host its token (HOST_TOKEN or HOST_TOKEN_FILE); gf host register prints one."
+        raise _Fail(f"The library does not let this host in (HTTP {status}).", remedy)
+    return "The library answers and accepts this host's token."
+
+
+_CHECKS: Final[tuple[tuple[str, str, _Examine], ...]] = (
+    ("tools", "Tools", _tools),
+    ("disk-space", "Disk space", _disk_space),
+    ("agent", "Agent", _agent),
+    ("tpm", "TPM", _tpm),
+    ("boot-log", "Boot log", _boot_log),
+    ("hgs", "HGS", _hgs),
+    ("clock", "Clock", _clock),
+    ("attestation", "Last attestation", _attestation),
+    ("certificate", "Health certificate", _certificate),
+    ("key-release", "Key release", _key_release),
+    ("broker", "Broker", _broker),
+    ("library", "Library", _library),
+)
