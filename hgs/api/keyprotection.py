@@ -1,0 +1,64 @@
+"""[MS-KPS]: the key protection service over HTTP.
+
+Anonymous on purpose: the health certificate inside the request is the authority. Without cookies, so CSRF protection
+is off. The specification names no HTTP statuses for errors; ours are in ``_STATUS``.
+"""
+
+import logging
+from typing import Final
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+
+from hgs.api.requests import BodyRefused, read_body
+from hgs.commands.release import ReleaseRefused, release_keys
+from hgs.selectors import keys
+from hgs.wire import kps
+from hgs.wire.xmlform import XmlFormError
+from portal.kernel.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+INVALID_REQUEST: Final = "InvalidRequestException"
+UNAVAILABLE: Final = "ServiceUnavailableException"
+_STATUS: Final = {"HealthCertificateException": 403}
+_XML: Final = f"{kps.CONTENT_TYPE}; charset=utf-8"
+
+
+@csrf_exempt
+@never_cache
+def roll_transport_key(request: HttpRequest, version: int) -> HttpResponse:
+    """RollTransportKey, 3.1.5.1.1, of API version 1 or 2."""
+    if request.method != "POST":
+        return HttpResponse(status=405, headers={"Allow": "POST"})
+    try:
+        message = kps.parse_request(read_body(request, kps.MESSAGE_MAX, kps.CONTENT_TYPES))
+        response = release_keys(message, timezone.now(), payload_version=version)
+    except BodyRefused as refused:
+        return error(refused.status, INVALID_REQUEST, refused.message)
+    except XmlFormError as malformed:
+        return error(400, INVALID_REQUEST, malformed.message)
+    except ReleaseRefused as refused:
+        return error(_STATUS.get(refused.fault, 400), refused.fault or INVALID_REQUEST, refused.message)
+    except Unavailable as unavailable:
+        return error(503, UNAVAILABLE, unavailable.message)
+    return HttpResponse(kps.serialise_response(response), content_type=_XML)
+
+
+@csrf_exempt
+@never_cache
+def metadata(request: HttpRequest) -> HttpResponse:
+    """GetMetadata, 3.1.5.2: by GET, and by POST because one paragraph of the specification says so."""
+    if request.method not in ("GET", "HEAD", "POST"):
+        return HttpResponse(status=405, headers={"Allow": "GET, HEAD, POST"})
+    try:
+        return HttpResponse(keys.guardian_metadata(), content_type=_XML)
+    except Unavailable as unavailable:
+        return error(503, UNAVAILABLE, unavailable.message)
+
+
+def error(status: int, code: str, message: str) -> HttpResponse:
+    """The specification's Error document."""
+    return HttpResponse(kps.serialise_error(kps.KpsError(code, message)), status=status, content_type=_XML)

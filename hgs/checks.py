@@ -1,0 +1,43 @@
+"""System checks of the HGS role: what must be set before it serves."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+
+from hgs.sealing import master_key
+
+MINIMUM_TOKEN_LENGTH = 24
+
+
+@checks.register
+def check_secrets(**_: Any) -> list[checks.CheckMessage]:
+    """A master key is present; the fabric token, if there is one, is long enough not to be guessed."""
+    found: list[checks.CheckMessage] = []
+    try:
+        master_key()
+    except ImproperlyConfigured as error:
+        found.append(checks.Error(str(error), hint="Set HGS_MASTER_KEY or HGS_MASTER_KEY_FILE.", id="hgs.E001"))
+    token = settings.HGS_FABRIC_TOKEN
+    if not token:
+        found.append(
+            checks.Warning(
+                "HGS_FABRIC_TOKEN is not set: the fabric can neither submit nor read verdicts.",
+                hint="Set HGS_FABRIC_TOKEN or HGS_FABRIC_TOKEN_FILE to the same value here and at the portal.",
+                id="hgs.W001",
+            )
+        )
+    elif len(token) < MINIMUM_TOKEN_LENGTH:
+        found.append(
+            checks.Error("HGS_FABRIC_TOKEN is too short.", hint="Use at least 24 random characters.", id="hgs.E002")
+        )
+    if settings.HGS_AUTO_APPROVE:
+        found.append(
+            checks.Warning(
+                "HGS_AUTO_APPROVE is on: whatever the fabric submits is trusted at once.",
+                hint="Turn it off outside a lab.",
+                id="hgs.W002",
+            )
+        )
+    return found

@@ -1,0 +1,138 @@
+"""``gf hgs``: administering the Host Guardian Service, on the HGS node itself."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hgs.cli import records, trusting
+from hgs.cli.node import on_node
+from portal.cli.output import Format, output_option, show_record, show_rows
+
+if TYPE_CHECKING:
+    from portal.kernel.actor import Actor
+
+
+@click.group()
+def hgs() -> None:
+    """Administer the Host Guardian Service (run on the HGS node)."""
+
+
+@hgs.command()
+@click.option("--trust-tpm", is_flag=True, help="TPM mode: hosts prove themselves by their TPM.")
+@click.option("--name", default="HGS", show_default=True, help="Name of the guardian, as tenants see it.")
+@click.option("--if-needed", is_flag=True, help="Succeed without a change where HGS is initialised already.")
+@output_option
+@on_node
+def init(actor: "Actor", trust_tpm: bool, name: str, if_needed: bool, output: Format) -> None:
+    """Initialise this HGS with fresh keys. An HGS that is initialised keeps its keys, and this fails."""
+    from django.core.management import call_command
+
+    from hgs.commands.initialise import initialise
+    from hgs.models import ServiceConfiguration
+
+    call_command("migrate", interactive=False, verbosity=0)
+    if not (if_needed and ServiceConfiguration.objects.exists()):
+        initialise(actor, trust_tpm=trust_tpm, name=name)
+    _show(actor, output)
+
+
+@hgs.command()
+@output_option
+@on_node
+def show(actor: "Actor", output: Format) -> None:
+    """Show what this HGS is: mode, fingerprints, counts."""
+    _show(actor, output)
+
+
+def _show(actor: "Actor", output: Format) -> None:
+    from dataclasses import asdict
+
+    from hgs.keyprotection.certificates import grouped
+    from hgs.selectors.overview import service
+
+    found = service(actor)
+    record = asdict(found) | {"initialised_at": found.initialised_at and found.initialised_at.isoformat()}
+    fields = [
+        ("name", "Name"),
+        ("mode", "Mode"),
+        ("functional_level", "Functional level"),
+        ("initialised_at", "Initialised"),
+        ("communications_fingerprint", "Communications certificate"),
+        ("signing_fingerprint", "Guardian signing certificate"),
+        ("encryption_fingerprint", "Guardian encryption certificate"),
+        ("auto_approve", "Automatic approval"),
+    ]
+    if output == "table":
+        record |= {key: grouped(str(record[key])) for key, _ in fields if key.endswith("_fingerprint")}
+        record |= found.counts.__dict__
+        fields += [("pending", "Waiting for approval"), ("hosts", "Hosts"), ("baselines", "Baselines")]
+        fields += [("ci_policies", "CI policies")]
+    show_record(record, fields, output)
+
+
+@hgs.command()
+@click.option("-o", "--out", "path", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@on_node
+def metadata(actor: "Actor", path: Path) -> None:
+    """Write the guardian metadata that tenants import to a file."""
+    from hgs.keyprotection.certificates import grouped
+    from hgs.selectors.keys import guardian_metadata
+    from hgs.selectors.overview import service
+
+    path.write_bytes(guardian_metadata())
+    click.echo(f"Guardian metadata written to {path}.")
+    click.echo(f"Communications certificate: {grouped(service(actor).communications_fingerprint)}")
+
+
+@hgs.command()
+@output_option
+@on_node
+def certificates(actor: "Actor", output: Format) -> None:
+    """List the certificates of this HGS."""
+    from hgs.selectors import keys
+
+    rows = [
+        {
+            "purpose": item.purpose,
+            "subject": item.subject,
+            "key": f"RSA {item.key_bits}",
+            "not_after": item.not_after.isoformat(),
+            "primary": item.is_primary,
+            "enabled": item.is_enabled,
+            "fingerprint": item.fingerprint,
+        }
+        for item in keys.certificates(actor)
+    ]
+    columns = [("purpose", "PURPOSE"), ("key", "KEY"), ("primary", "PRIMARY"), ("enabled", "ENABLED")]
+    show_rows(rows, [*columns, ("not_after", "VALID UNTIL"), ("fingerprint", "SHA-256")], output)
+
+
+@hgs.group()
+def admin() -> None:
+    """People of HGS: administrators and reviewers."""
+
+
+@admin.command("add")
+@click.argument("name")
+@click.option("--reviewer", is_flag=True, help="May read, and change nothing.")
+@click.option(
+    "--password-file",
+    type=click.File("r"),
+    help="File that holds the password (- for standard input). Without it a password is generated and shown once.",
+)
+@output_option
+@on_node
+def add_admin(actor: "Actor", name: str, reviewer: bool, password_file: click.File | None, output: Format) -> None:
+    """Add a person to HGS's own accounts."""
+    from hgs.commands.administrators import add_administrator, generate_password
+
+    given = password_file.read().strip("\r\n") if password_file else ""  # type: ignore[attr-defined]
+    password = given or generate_password()
+    add_administrator(actor, name, password, reviewer=reviewer)
+    record = {"name": name, "role": "reviewer" if reviewer else "administrator", "password": "" if given else password}
+    show_record(record, [("name", "Name"), ("role", "Role"), ("password", "Password (shown once)")], output)
+
+
+for _command in (*trusting.COMMANDS, *records.COMMANDS):
+    hgs.add_command(_command)

@@ -1,0 +1,271 @@
+"""The HTTP client of the Host Guardian Service, for hosts and for the portal.
+
+Three small clients, one for each audience: :class:`AttestationClient` ([MS-HGSA], hosts),
+:class:`KeyProtectionClient` ([MS-KPS], hosts and tenants) and :class:`FabricClient` (the portal's bearer token: submit
+and read, nothing else). They need no Django. Every failure is one of HgsUnreachable, HgsRefused and HgsProtocolError.
+"""
+
+import base64
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import httpx2
+from cryptography import x509
+
+from hgs.transport import (
+    DEFAULT_TIMEOUT,
+    Answer,
+    HgsError,
+    HgsProtocolError,
+    HgsRefused,
+    HgsUnreachable,
+    Transport,
+)
+from hgs.wire import certbag, hgsa, kps
+from hgs.wire.errors import WireError
+from hgs.wire.xmlform import XmlFormError
+
+__all__ = [
+    "AttestationAnswer",
+    "AttestationClient",
+    "FabricClient",
+    "HgsError",
+    "HgsProtocolError",
+    "HgsRefused",
+    "HgsUnreachable",
+    "KeyProtectionClient",
+    "SubmissionReceipt",
+]
+
+_ROLL_PATH: Final = kps.ROLL_PATH.format(version="v2.0")
+
+
+@dataclass(frozen=True)
+class AttestationAnswer:
+    """The reply of HGS to one attestation message.
+
+    ``attestation_id`` names the verdict that HGS keeps; it is None while the exchange goes on. ``status`` and
+    ``sub_statuses`` are the original's AttestationStatus and AttestationSubStatus names.
+    """
+
+    reply: hgsa.Message
+    attestation_id: UUID | None
+    status: str
+    sub_statuses: tuple[str, ...]
+
+
+class AttestationClient:
+    """Attestation, [MS-HGSA]."""
+
+    def __init__(
+        self,
+        base_url: str,
+        timeout: float = DEFAULT_TIMEOUT,
+        *,
+        verify: ssl.SSLContext | bool = True,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self._transport = Transport(base_url, timeout, verify=verify, transport=transport)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._transport.close()
+
+    def get_info(self) -> hgsa.ServiceInfoReply:
+        """What this HGS is: its mode and its functional levels."""
+        reply = _message(self._transport.send("GET", "/Attestation/getinfo", limit=64 * 1024))
+        if not isinstance(reply, hgsa.ServiceInfoReply):
+            raise HgsProtocolError("HGS did not say what it is.")
+        return reply
+
+    def attest(self, request: hgsa.AttestationRequest) -> AttestationAnswer:
+        """Send one message of the exchange; error replies of the specification are answers, not exceptions."""
+        answer = self._transport.send(
+            "POST",
+            "/Attestation/v2.0/attest",
+            content=hgsa.serialise(request),
+            headers={"Content-Type": "application/json; charset=utf-8"},
+        )
+        return AttestationAnswer(
+            reply=_message(answer),
+            attestation_id=_attestation_id(answer.headers),
+            status=answer.headers.get("attestation-status", ""),
+            sub_statuses=tuple(name for name in answer.headers.get("attestation-sub-status", "").split(",") if name),
+        )
+
+    def signing_certificates(self) -> tuple[x509.Certificate, ...]:
+        """The certificates that sign health certificates."""
+        answer = self._transport.send("GET", "/Attestation/v2.0/signingCertificates", limit=256 * 1024)
+        if answer.status != 200:
+            raise _refusal(answer)
+        try:
+            bag = certbag.parse_bag(hgsa.parse_certificate_bag(answer.content))
+        except WireError as error:
+            raise HgsProtocolError(f"The certificates that HGS sent cannot be read: {error}") from error
+        return bag
+
+
+class KeyProtectionClient:
+    """Key protection, [MS-KPS]."""
+
+    def __init__(
+        self,
+        base_url: str,
+        timeout: float = DEFAULT_TIMEOUT,
+        *,
+        verify: ssl.SSLContext | bool = True,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self._transport = Transport(base_url, timeout, verify=verify, transport=transport)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._transport.close()
+
+    def metadata(self) -> bytes:
+        """The guardian metadata (XML), unverified."""
+        return _xml(self._transport.send("GET", kps.METADATA_PATH, limit=kps.MESSAGE_MAX))
+
+    def roll_transport_key(self, request_xml: bytes) -> bytes:
+        """Send a RollTransportKeyRequest, return the RollTransportKeyResponse (XML) as it came.
+
+        Raises HgsRefused with the code of the specification, for example ``HealthCertificateException``.
+        """
+        headers = {"Content-Type": f"{kps.CONTENT_TYPE}; charset=utf-8"}
+        answer = self._transport.send("POST", _ROLL_PATH, content=request_xml, headers=headers, limit=kps.MESSAGE_MAX)
+        return _xml(answer)
+
+
+@dataclass(frozen=True)
+class SubmissionReceipt:
+    """What became of a submission: ``pending``, ``approved`` or ``rejected``, and why."""
+
+    id: UUID
+    kind: str
+    name: str
+    state: str
+    reason: str
+
+
+class FabricClient:
+    """The fabric's own door to HGS: it submits what an HGS administrator then decides, and reads verdicts."""
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str,
+        timeout: float = DEFAULT_TIMEOUT,
+        *,
+        verify: ssl.SSLContext | bool = True,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self._transport = Transport(base_url, timeout, token=token, verify=verify, transport=transport)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._transport.close()
+
+    def status(self) -> dict[str, Any]:
+        """Mode, guardian fingerprints, counts, and whether submissions are approved without a person."""
+        return self._json("GET", "/fabric/v1/status")
+
+    def submit(self, kind: str, name: str, content: bytes, submitted_by: str = "") -> SubmissionReceipt:
+        """Ask HGS to trust something: ``kind`` is ``host``, ``baseline`` or ``ci-policy``. Asking twice asks once."""
+        body = {"kind": kind, "name": name, "content": base64.b64encode(content).decode(), "submitted_by": submitted_by}
+        return _receipt(self._json("POST", "/fabric/v1/submissions", body))
+
+    def submission(self, submission_id: UUID) -> SubmissionReceipt:
+        """The submission as it stands."""
+        return _receipt(self._json("GET", f"/fabric/v1/submissions/{submission_id}"))
+
+    def attestation(self, attestation_id: UUID) -> dict[str, Any]:
+        """One attestation: id, at, host_name, ek_hash, passed, status, verdict, certificate_not_after."""
+        return self._json("GET", f"/fabric/v1/attestations/{attestation_id}")
+
+    def attestations(self, host: str = "", limit: int = 20) -> list[dict[str, Any]]:
+        """The latest attestations, newest first, of one host or of all."""
+        params = {"limit": str(limit)} | ({"host": host} if host else {})
+        found = self._json("GET", "/fabric/v1/attestations", params=params).get("attestations")
+        if not isinstance(found, list):
+            raise HgsProtocolError("HGS sent no list of attestations.")
+        return found
+
+    def _json(
+        self, method: str, path: str, body: dict[str, str] | None = None, params: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        content = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"} if content is not None else None
+        answer = self._transport.send(method, path, content=content, headers=headers, params=params)
+        if not 200 <= answer.status < 300:
+            raise _refusal(answer)
+        return _json_object(answer)
+
+
+def _message(answer: Answer) -> hgsa.Message:
+    """The [MS-HGSA] message in an answer of any status; raises HgsRefused where there is none."""
+    if answer.media_type != "application/json":
+        raise _refusal(answer)
+    try:
+        return hgsa.parse_message(answer.content)
+    except WireError as error:
+        if answer.status >= 400:
+            raise _refusal(answer) from error
+        raise HgsProtocolError(f"The answer of HGS cannot be read: {error}") from error
+
+
+def _xml(answer: Answer) -> bytes:
+    if answer.media_type not in kps.CONTENT_TYPES:
+        raise _refusal(answer) if answer.status != 200 else HgsProtocolError("HGS did not answer with XML.")
+    if answer.status == 200:
+        return answer.content
+    try:
+        error = kps.parse_error(answer.content)
+    except XmlFormError:
+        raise _refusal(answer) from None
+    raise HgsRefused(error.message or error.code, reason=error.code, status=answer.status)
+
+
+def _attestation_id(headers: Mapping[str, str]) -> UUID | None:
+    text = headers.get("attestation-id", "")
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        raise HgsProtocolError("HGS named its verdict by something that is not an id.") from None
+
+
+def _json_object(answer: Answer) -> dict[str, Any]:
+    try:
+        value = json.loads(answer.content)
+    except (ValueError, RecursionError):
+        raise HgsProtocolError("The answer of HGS is not JSON.") from None
+    if not isinstance(value, dict):
+        raise HgsProtocolError("The answer of HGS is not a JSON object.")
+    return value
+
+
+def _refusal(answer: Answer) -> HgsRefused:
+    """An HgsRefused from an answer that is no message of a specification: our problem document, or anything."""
+    try:
+        problem = _json_object(answer)
+    except HgsProtocolError:
+        problem = {}
+    reason = str(problem.get("code", ""))[:64]
+    detail = str(problem.get("detail", ""))[:500] or f"HGS answered with HTTP status {answer.status}."
+    return HgsRefused(detail, reason=reason, status=answer.status)
+
+
+def _receipt(value: dict[str, Any]) -> SubmissionReceipt:
+    try:
+        return SubmissionReceipt(
+            id=UUID(str(value["id"])),
+            kind=str(value["kind"]),
+            name=str(value["name"]),
+            state=str(value["state"]),
+            reason=str(value.get("reason", "")),
+        )
+    except (KeyError, ValueError):
+        raise HgsProtocolError("HGS did not answer with a submission.") from None

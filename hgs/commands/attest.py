@@ -1,0 +1,238 @@
+"""Attestation: one message of a host in, one reply out, and the verdict stored.
+
+The exchange itself is pure (:mod:`hgs.attestation.exchange`); here it meets the database: what HGS trusts, which
+exchanges are used up, the signer of health certificates. Several HGS nodes over one database share all of it.
+"""
+
+import logging
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from django.db import IntegrityError, transaction
+
+from hgs.attestation import exchange
+from hgs.attestation.ekcert import parse_ek_certificate
+from hgs.attestation.endorsement import EndorsementKey, endorsement_from_certificate, endorsement_from_public
+from hgs.attestation.errors import AttestationError
+from hgs.attestation.healthcert import CertificateKind, issue_health_certificate
+from hgs.attestation.replies import error_reply
+from hgs.attestation.tpm import TpmtPublic
+from hgs.attestation.verdict import Failure, Verdict
+from hgs.models import Attestation, TpmHost, UsedContext
+from hgs.selectors import keys, trust
+from hgs.selectors.configuration import configuration
+from hgs.wire import hgsa, rtpm
+from hgs.wire.errors import WireError
+from portal.kernel import audit
+from portal.kernel.actor import Actor, ActorKind, Role
+
+log = logging.getLogger(__name__)
+
+KEPT_PER_HOST: Final = 200
+"""Attestations kept for each host whose TPM proved itself."""
+KEPT_UNPROVEN: Final = 200
+"""Attempts kept in all that nothing proved: anybody can send those, so they must not push others out."""
+
+_UNPROVEN: Final = frozenset({Failure.UNAUTHORIZED, Failure.RTPM})
+_KINDS: Final = {
+    hgsa.AttestationResultType.VSM_IDENTITY_ENCRYPTION_KEY_CERTIFICATE: CertificateKind.ENCRYPTION,
+    hgsa.AttestationResultType.VSM_IDENTITY_SIGNING_KEY_CERTIFICATE: CertificateKind.SIGNING,
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The reply to a host, and the stored attestation once there is one. ``reason`` is for HGS's own log."""
+
+    reply: hgsa.Message
+    attestation: Attestation | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What both protocol versions come down to."""
+
+    session_id: UUID
+    requested: tuple[hgsa.AttestationResultType, ...]
+    endorsement: EndorsementKey
+    context: rtpm.RtpmContext
+
+
+def attest(message: hgsa.Message, now: datetime) -> Answer:
+    """Answer one message of the RTPM exchange, of version 1 or 2 ([MS-HGSA] 3.1.5.1).
+
+    Raises Unavailable when HGS is not initialised.
+    """
+    configuration()
+    if isinstance(message, hgsa.TpmRequestInitial):
+        return _answer_initial(message)
+    try:
+        evidence = _evidence(message)
+    except (AttestationError, WireError) as error:
+        return Answer(hgsa.PayloadErrorReply(retryable=False), reason=error.message)
+    if evidence is None:
+        return Answer(hgsa.PayloadErrorReply(retryable=False), reason="The message is not one of this exchange.")
+    try:
+        return _begin(evidence, now) if evidence.context.state is None else _finish(evidence, now)
+    except (AttestationError, WireError) as error:
+        return Answer(hgsa.PayloadErrorReply(retryable=False), reason=error.message)
+
+
+def _evidence(message: hgsa.Message) -> Evidence | None:
+    if isinstance(message, hgsa.AttestationRequest):
+        certificate = message.find(hgsa.AttestationProvidedContentType.ENDORSEMENT_KEY_CERTIFICATE)
+        context = message.find(hgsa.AttestationProvidedContentType.RTPM_CONTEXT)
+        if certificate is None or context is None:
+            return None
+        endorsement = endorsement_from_certificate(certificate)
+        return Evidence(message.session_id, message.requested, endorsement, rtpm.parse_context(context))
+    if isinstance(message, hgsa.TpmRequestContinue):
+        endorsement = _registered(endorsement_from_public(TpmtPublic.parse(message.rtpm_public_endorsement_key)))
+        context = message.rtpm_new_context
+        return Evidence(message.session_id, message.requested, endorsement, rtpm.parse_context(context))
+    return None
+
+
+def _registered(endorsement: EndorsementKey) -> EndorsementKey:
+    """Version 1 sends a bare key; its certificate is the one that was approved with the host."""
+    known = TpmHost.objects.filter(ek_hash=endorsement.ek_hash).values_list("ek_certificate", flat=True).first()
+    certificate = None if known is None else parse_ek_certificate(bytes(known))
+    return EndorsementKey(endorsement.public, endorsement.spki, certificate)
+
+
+def _answer_initial(message: hgsa.TpmRequestInitial) -> Answer:
+    """Version 1 asks first whether the endorsement key is known; nothing is stored yet."""
+    try:
+        endorsement = endorsement_from_public(TpmtPublic.parse(message.rtpm_public_endorsement_key))
+    except AttestationError as error:
+        return Answer(hgsa.PayloadErrorReply(retryable=False), reason=error.message)
+    if trust.find_host(endorsement.ek_hash) is None:
+        return Answer(hgsa.UnauthorizedErrorReply(retryable=False), reason="The endorsement key is not registered.")
+    return Answer(hgsa.TpmReplyContinue(rtpm.RtpmContext().serialise()))
+
+
+def _begin(evidence: Evidence, now: datetime) -> Answer:
+    answer = exchange.begin(
+        evidence.session_id,
+        evidence.endorsement,
+        evidence.context,
+        trust=trust.endorsement_trust(),
+        seal_keys=keys.exchange_state_keys(),
+        now=now,
+        random_bytes=os.urandom,
+    )
+    if isinstance(answer, exchange.Challenge):
+        return Answer(hgsa.TpmReplyContinue(answer.context.serialise()))
+    with transaction.atomic():
+        stored = _store(answer.verdict, now, {})
+    return Answer(error_reply(answer.verdict), stored, answer.verdict.summary)
+
+
+def _finish(evidence: Evidence, now: datetime) -> Answer:
+    outcome = exchange.finish(
+        evidence.session_id,
+        evidence.endorsement,
+        evidence.context,
+        requested=evidence.requested,
+        trust=trust.endorsement_trust(),
+        policies=trust.policy_set(),
+        seal_keys=keys.exchange_state_keys(),
+        now=now,
+    )
+    certificates = _certify(outcome, now)
+    with transaction.atomic():
+        if not _use_up(outcome, now):
+            return Answer(hgsa.RtpmErrorReply(retryable=True), reason="The exchange was finished before: a replay.")
+        stored = _store(outcome.verdict, now, certificates)
+    if outcome.verdict.passed:
+        return Answer(hgsa.HealthCertificateReply(tuple(certificates.items())), stored)
+    return Answer(error_reply(outcome.verdict), stored, outcome.verdict.summary)
+
+
+def _use_up(outcome: exchange.Outcome, now: datetime) -> bool:
+    """Note that this exchange is over; False when it was over before, whichever node answered then."""
+    UsedContext.objects.filter(expires_at__lt=now).delete()
+    if outcome.context_id is None or outcome.expires_at is None:
+        return not outcome.verdict.passed  # nothing that passed may be without an identity
+    try:
+        with transaction.atomic():
+            UsedContext(id=outcome.context_id, expires_at=outcome.expires_at).save(force_insert=True)
+    except IntegrityError:
+        return False
+    return True
+
+
+def _certify(outcome: exchange.Outcome, now: datetime) -> dict[hgsa.AttestationResultType, bytes]:
+    if not outcome.verdict.passed:
+        return {}
+    signer = keys.attestation_signer()
+    issued: dict[hgsa.AttestationResultType, bytes] = {}
+    for kind, public_key in outcome.keys.items():
+        if not isinstance(public_key, rsa.RSAPublicKey):
+            raise TypeError("identity keys are RSA keys")
+        issued[kind] = issue_health_certificate(
+            signer.x509,
+            signer.key,
+            outcome.verdict.ek_hash,
+            public_key,
+            _KINDS[kind],
+            now=now,
+            random_bytes=os.urandom,
+        )
+    return issued
+
+
+def _store(verdict: Verdict, now: datetime, certificates: dict[hgsa.AttestationResultType, bytes]) -> Attestation:
+    host = TpmHost.objects.filter(ek_hash=verdict.ek_hash).first()
+    proven = verdict.failure not in _UNPROVEN
+    attestation = Attestation(
+        at=now,
+        host=host,
+        host_name=host.name if host else "",
+        ek_hash=verdict.ek_hash,
+        passed=verdict.passed,
+        proven=proven,
+        status=verdict.status.value,
+        verdict=verdict.to_json(),
+    )
+    if certificates:
+        certificate = x509.load_der_x509_certificate(next(iter(certificates.values())))
+        attestation.certificate_serial = f"{certificate.serial_number:x}"
+        attestation.certificate_not_after = certificate.not_valid_after_utc
+    attestation.save(force_insert=True)
+    _forget_old(attestation)
+    if host is not None and proven:
+        _audit(host, attestation, verdict)
+    return attestation
+
+
+def _audit(host: TpmHost, attestation: Attestation, verdict: Verdict) -> None:
+    audit.record(
+        Actor(ActorKind.HOST, host.ek_hash, host.name, frozenset({Role.HOST})),
+        "attestation:passed" if verdict.passed else "attestation:failed",
+        target_type="attestation",
+        target_id=attestation.id,
+        summary=f"{host.name}: {verdict.summary}",
+        data={
+            "status": verdict.status.value,
+            "sub_statuses": [item.value for item in verdict.sub_statuses],
+            "certificate_serial": attestation.certificate_serial,
+        },
+    )
+
+
+def _forget_old(attestation: Attestation) -> None:
+    same = Attestation.objects.filter(proven=attestation.proven)
+    if attestation.proven:
+        same, kept = same.filter(ek_hash=attestation.ek_hash), KEPT_PER_HOST
+    else:
+        kept = KEPT_UNPROVEN
+    old = list(same.order_by("-at").values_list("pk", flat=True)[kept : kept + 500])
+    if old:
+        Attestation.objects.filter(pk__in=old).delete()

@@ -1,0 +1,113 @@
+"""Changes to what HGS trusts that no submission asked for: TPM makers in, hosts and artefacts out."""
+
+import base64
+import hashlib
+import re
+
+from django.db import transaction
+from django.utils import timezone
+
+from hgs.models import Baseline, CiPolicy, TpmHost, TrustedTpmRoot
+from hgs.policy import Action, may
+from hgs.selectors.trust import read_certificate_authority
+from portal.kernel import audit
+from portal.kernel.actor import Actor
+from portal.kernel.errors import Invalid
+from portal.kernel.policy import require
+
+MAX_CERTIFICATE_BYTES = 64 * 1024
+
+
+def add_tpm_root(actor: Actor, name: str, content: bytes) -> list[TrustedTpmRoot]:
+    """Trust the certificate authorities in ``content`` (one DER certificate, or any number in PEM).
+
+    A self-signed certificate becomes a root, any other an intermediate. Known ones are left as they are and returned
+    too. Raises Invalid for anything that is not a CA certificate.
+    """
+    require(may(actor, Action.CHANGE_TRUST))
+    return [_add_one(actor, name, der) for der in _certificates(content)]
+
+
+def _certificates(content: bytes) -> list[bytes]:
+    if len(content) > MAX_CERTIFICATE_BYTES:
+        raise Invalid("certificate-too-large", f"A certificate file has at most {MAX_CERTIFICATE_BYTES} bytes.")
+    if b"-----BEGIN" not in content:
+        return [content]
+    blocks = re.findall(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----", content)
+    if not blocks:
+        raise Invalid("certificate-unreadable", "The file holds no certificate.")
+    return [base64.b64decode(block) for block in blocks]
+
+
+def _add_one(actor: Actor, name: str, der: bytes) -> TrustedTpmRoot:
+    authority = read_certificate_authority(der)
+    fingerprint = hashlib.sha256(der).hexdigest()
+    with transaction.atomic():
+        root, created = TrustedTpmRoot.objects.get_or_create(
+            fingerprint=fingerprint,
+            defaults={
+                "name": (name or authority.subject)[:200],
+                "certificate": der,
+                "is_root": authority.is_root,
+                "added_at": timezone.now(),
+                "added_by": actor.name,
+            },
+        )
+        if created:
+            audit.record(
+                actor,
+                "tpm-root:added",
+                target_type="tpm-root",
+                target_id=root.id,
+                summary=f"TPM {'root' if root.is_root else 'intermediate'} {root.name} trusted.",
+                data={"fingerprint": fingerprint, "subject": authority.subject},
+            )
+    return root
+
+
+def remove_tpm_root(actor: Actor, root: TrustedTpmRoot) -> None:
+    """Stop trusting a TPM maker's certificate; hosts that were approved stay approved."""
+    require(may(actor, Action.CHANGE_TRUST))
+    with transaction.atomic():
+        audit.record(
+            actor,
+            "tpm-root:removed",
+            target_type="tpm-root",
+            target_id=root.id,
+            summary=f"TPM certificate {root.name} no longer trusted.",
+            data={"fingerprint": root.fingerprint},
+        )
+        root.delete()
+
+
+def remove_host(actor: Actor, host: TpmHost) -> None:
+    """Forget a host. It attests no more, and its health certificate opens no more keys, from now on."""
+    require(may(actor, Action.CHANGE_TRUST))
+    with transaction.atomic():
+        audit.record(
+            actor,
+            "tpm-host:removed",
+            target_type="tpm-host",
+            target_id=host.id,
+            summary=f"Host {host.name} removed.",
+            data={"ek_hash": host.ek_hash},
+        )
+        host.delete()
+
+
+def set_artefact_enabled(actor: Actor, artefact: Baseline | CiPolicy, enabled: bool) -> None:
+    """Switch a baseline or a CI policy on or off; hosts that need it feel that at their next attestation."""
+    require(may(actor, Action.CHANGE_TRUST))
+    kind = "baseline" if isinstance(artefact, Baseline) else "ci-policy"
+    with transaction.atomic():
+        changed = type(artefact).objects.filter(pk=artefact.pk, is_enabled=not enabled).update(is_enabled=enabled)
+        if changed:
+            audit.record(
+                actor,
+                f"{kind}:{'enabled' if enabled else 'disabled'}",
+                target_type=kind,
+                target_id=artefact.id,
+                summary=f"{artefact.name} {'enabled' if enabled else 'disabled'}.",
+                data={"digest": artefact.digest},
+            )
+    artefact.is_enabled = enabled

@@ -1,0 +1,61 @@
+"""``manage.py hgs``: serve the Host Guardian Service."""
+
+import os
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+MAX_REQUEST_LINE = 4094
+
+
+class Command(BaseCommand):
+    """Migrates HGS's own database and becomes a gunicorn server that serves HGS alone."""
+
+    help = "Serve the Host Guardian Service (attestation, key protection, its own console)."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Addresses, processes, and whether to migrate first."""
+        parser.add_argument("--bind", default="127.0.0.1:8081", help="address and port (default 127.0.0.1:8081)")
+        parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
+        parser.add_argument("--threads", type=int, default=4, help="threads of each process (default 4)")
+        parser.add_argument("--no-migrate", action="store_true", help="leave the database's schema as it is")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Replace this process by gunicorn, so that signals reach it directly."""
+        if settings.ROLE != "hgs":
+            raise CommandError("This process is not HGS. Start it with GF_ROLE=hgs, or as: manage.py hgs")
+        if not options["no_migrate"]:
+            call_command("migrate", interactive=False, verbosity=0)
+        self.stdout.write(f"HGS serves on http://{options['bind']}")
+        self.stdout.flush()
+        arguments = [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "portal.wsgi:application",
+            "--bind",
+            options["bind"],
+            "--workers",
+            str(options["workers"]),
+            "--threads",
+            str(options["threads"]),
+            "--worker-tmp-dir",
+            _memory_folder(),
+            "--limit-request-line",
+            str(MAX_REQUEST_LINE),
+            "--graceful-timeout",
+            "10",
+            "--pythonpath",
+            str(settings.BASE_DIR),
+            "--no-control-socket",
+        ]
+        os.execv(sys.executable, arguments)  # noqa: S606 - no shell, a fixed program
+
+
+def _memory_folder() -> str:
+    """Where gunicorn keeps its heartbeat files: memory, where there is some, so that a slow disk kills no worker."""
+    return "/dev/shm" if os.path.isdir("/dev/shm") else "/tmp"  # noqa: S108, PTH112

@@ -1,0 +1,26 @@
+"""The records of the Host Guardian Service, in HGS's own database."""
+
+from hgs.models.attestations import Attestation, UsedContext
+from hgs.models.configuration import OperationMode, ServiceConfiguration
+from hgs.models.keys import KeyPurpose, ServiceKey
+from hgs.models.releases import KeyRelease
+from hgs.models.submissions import Submission, SubmissionKind, SubmissionState
+from hgs.models.trust import Baseline, CiPolicy, PolicyState, TpmHost, TrustedTpmRoot
+
+__all__ = [
+    "Attestation",
+    "Baseline",
+    "CiPolicy",
+    "KeyPurpose",
+    "KeyRelease",
+    "OperationMode",
+    "PolicyState",
+    "ServiceConfiguration",
+    "ServiceKey",
+    "Submission",
+    "SubmissionKind",
+    "SubmissionState",
+    "TpmHost",
+    "TrustedTpmRoot",
+    "UsedContext",
+]

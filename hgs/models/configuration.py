@@ -1,0 +1,29 @@
+"""What this Host Guardian Service is: its mode and level, one row."""
+
+from django.db import models
+
+
+class OperationMode(models.IntegerChoices):
+    """AttestationOperationMode, [MS-HGSA] 2.2.1."""
+
+    TPM = 1, "TPM"
+    ACTIVE_DIRECTORY = 2, "Active Directory"
+    HOST_KEY = 3, "Host key"
+
+
+class ServiceConfiguration(models.Model):
+    """The one configuration of this service; it exists once HGS is initialised."""
+
+    SINGLETON = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=SINGLETON, editable=False)
+    mode = models.PositiveSmallIntegerField(choices=OperationMode.choices)
+    functional_level = models.PositiveSmallIntegerField(default=2)
+    name = models.CharField(max_length=64)
+    initialised_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="hgs_one_configuration")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.get_mode_display()} mode)"

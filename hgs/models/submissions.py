@@ -1,0 +1,55 @@
+"""What the fabric asks HGS to trust. Nothing here has any effect until an HGS administrator approves it."""
+
+from django.db import models
+from django.db.models.functions import Lower
+
+from portal.kernel.ids import new_id
+
+
+class SubmissionKind(models.TextChoices):
+    """The three things a fabric submits."""
+
+    HOST = "host", "Host identity"
+    BASELINE = "baseline", "Baseline"
+    CI_POLICY = "ci-policy", "CI policy"
+
+
+class SubmissionState(models.TextChoices):
+    """pending -> approved | rejected; both are final."""
+
+    PENDING = "pending", "Pending"
+    APPROVED = "approved", "Approved"
+    REJECTED = "rejected", "Rejected"
+
+
+class Submission(models.Model):
+    """One request of the fabric, kept with its content and the decision for ever."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    kind = models.CharField(max_length=16, choices=SubmissionKind.choices)
+    name = models.CharField(max_length=64)
+    content = models.BinaryField()
+    content_hash = models.CharField(max_length=64, help_text="SHA-256 of the content, hex")
+    state = models.CharField(max_length=16, choices=SubmissionState.choices, default=SubmissionState.PENDING)
+    submitted_at = models.DateTimeField()
+    submitted_by = models.CharField(max_length=150)
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decided_by = models.CharField(max_length=150, blank=True)
+    reason = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        ordering = ["-submitted_at"]
+        constraints = [
+            # The same thing is asked once; a rejected one may be asked again.
+            models.UniqueConstraint(
+                "kind",
+                Lower("name"),
+                "content_hash",
+                condition=~models.Q(state="rejected"),
+                name="hgs_submission_once",
+            ),
+        ]
+        indexes = [models.Index(fields=["state", "-submitted_at"], name="hgs_submission_state")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.name}"

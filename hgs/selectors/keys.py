@@ -1,0 +1,158 @@
+"""The keys of HGS, opened for use.
+
+Opening a sealed key and checking an RSA key take milliseconds, so opened keys are kept in this process, under the
+exact sealed bytes they came from: a changed row is opened anew.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Final
+from uuid import UUID
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import load_der_private_key
+
+from hgs.attestation.healthcert import TrustedSigner
+from hgs.keyprotection.guardian import Guardian, GuardianKeys, guardian_keys_from
+from hgs.keyprotection.metadata import CommunicationsKey, serialise_metadata
+from hgs.keyprotection.secret import Secret
+from hgs.models import KeyPurpose, ServiceKey
+from hgs.policy import Action, may
+from hgs.sealing import unseal
+from hgs.selectors.configuration import configuration
+from portal.kernel.actor import Actor
+from portal.kernel.errors import Unavailable
+from portal.kernel.policy import require
+
+_CERTIFIED: Final = tuple(purpose for purpose in KeyPurpose if purpose is not KeyPurpose.EXCHANGE_STATE)
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """A certificate of HGS with its private key."""
+
+    certificate: bytes
+    key: rsa.RSAPrivateKey
+
+    @property
+    def x509(self) -> x509.Certificate:
+        """The certificate, parsed."""
+        return x509.load_der_x509_certificate(self.certificate)
+
+
+@dataclass(frozen=True)
+class CertificateView:
+    """A certificate of HGS as people see it."""
+
+    purpose: str
+    fingerprint: str
+    subject: str
+    not_after: datetime
+    key_bits: int
+    is_primary: bool
+    is_enabled: bool
+    deny_issued_before: datetime | None
+
+
+def exchange_state_keys() -> list[bytes]:
+    """The 32-byte keys that seal exchange state, the one in use first."""
+    return [_open(record).reveal() for record in _enabled(KeyPurpose.EXCHANGE_STATE)]
+
+
+def attestation_signer() -> KeyPair:
+    """The signer of new health certificates."""
+    return _pair(_enabled(KeyPurpose.ATTESTATION_SIGNER)[0])
+
+
+def trusted_signers() -> list[TrustedSigner]:
+    """Every signer whose health certificates open keys here."""
+    return [
+        TrustedSigner(x509.load_der_x509_certificate(bytes(record.certificate)), record.deny_issued_before)
+        for record in _enabled(KeyPurpose.ATTESTATION_SIGNER)
+    ]
+
+
+def guardian_keys() -> tuple[GuardianKeys, ...]:
+    """The guardian of this HGS, once for each enabled encryption key, the primary one first."""
+    signing = _enabled(KeyPurpose.GUARDIAN_SIGNING)
+    name = configuration().name
+    others = tuple(bytes(record.certificate) for record in signing[1:])
+    return tuple(
+        _guardian(name, _identity(signing[0]), _identity(encryption), others)
+        for encryption in _enabled(KeyPurpose.GUARDIAN_ENCRYPTION)
+    )
+
+
+def guardian_metadata() -> bytes:
+    """The signed guardian metadata (XML) that tenants import."""
+    return _metadata(guardian_keys()[0].guardian, _identity(_enabled(KeyPurpose.COMMUNICATIONS)[0]))
+
+
+def certificates(actor: Actor) -> list[CertificateView]:
+    """Every certificate of HGS, for people to look at."""
+    require(may(actor, Action.READ))
+    return [_view(record) for record in ServiceKey.objects.filter(purpose__in=_CERTIFIED)]
+
+
+def _view(record: ServiceKey) -> CertificateView:
+    certificate = x509.load_der_x509_certificate(bytes(record.certificate))
+    key = certificate.public_key()
+    return CertificateView(
+        purpose=KeyPurpose(record.purpose).label,
+        fingerprint=record.fingerprint,
+        subject=certificate.subject.rfc4514_string(),
+        not_after=certificate.not_valid_after_utc,
+        key_bits=key.key_size if isinstance(key, rsa.RSAPublicKey) else 0,
+        is_primary=record.is_primary,
+        is_enabled=record.is_enabled,
+        deny_issued_before=record.deny_issued_before,
+    )
+
+
+def _enabled(purpose: KeyPurpose) -> list[ServiceKey]:
+    found = list(ServiceKey.objects.filter(purpose=purpose, is_enabled=True).order_by("-is_primary", "-created_at"))
+    if not found or not found[0].is_primary:
+        raise Unavailable(
+            "no-primary-key",
+            f"HGS has no primary key for the purpose {purpose.value}.",
+            "Initialise HGS, or restore its database.",
+        )
+    return found
+
+
+_Identity = tuple[UUID, str, bytes, bytes]
+
+
+def _identity(record: ServiceKey) -> _Identity:
+    return record.id, record.purpose, bytes(record.sealed_key), bytes(record.certificate)
+
+
+def _open(record: ServiceKey) -> Secret:
+    return unseal(bytes(record.sealed_key), purpose=record.purpose, record_id=record.id)
+
+
+def _pair(record: ServiceKey) -> KeyPair:
+    return _open_pair(_identity(record))
+
+
+@lru_cache(maxsize=64)
+def _open_pair(identity: _Identity) -> KeyPair:
+    record_id, purpose, sealed, certificate = identity
+    key = load_der_private_key(unseal(sealed, purpose=purpose, record_id=record_id).reveal(), password=None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError("a certified key of HGS is an RSA key")
+    return KeyPair(certificate, key)
+
+
+@lru_cache(maxsize=16)
+def _guardian(name: str, signing: _Identity, encryption: _Identity, others: tuple[bytes, ...]) -> GuardianKeys:
+    signer, opener = _open_pair(signing), _open_pair(encryption)
+    return guardian_keys_from(name, signer.certificate, signer.key, opener.certificate, opener.key, others)
+
+
+@lru_cache(maxsize=4)
+def _metadata(guardian: Guardian, communications: _Identity) -> bytes:
+    pair = _open_pair(communications)
+    return serialise_metadata(guardian, CommunicationsKey(pair.certificate, pair.key))

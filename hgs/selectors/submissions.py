@@ -1,0 +1,104 @@
+"""Reads of submissions."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from hgs import artefacts
+from hgs.models import Baseline, CiPolicy, Submission, SubmissionKind, SubmissionState, TpmHost
+from hgs.policy import Action, may
+from hgs.selectors import trust
+from portal.kernel.actor import Actor
+from portal.kernel.errors import Invalid, NotFound
+from portal.kernel.policy import require
+
+
+def submissions(actor: Actor, state: str = "") -> QuerySet[Submission]:
+    """Submissions, newest first, without their content; of one state or of all."""
+    require(may(actor, Action.READ))
+    found = Submission.objects.defer("content")
+    return found.filter(state=state) if state in SubmissionState.values else found
+
+
+def pending_count(actor: Actor) -> int:
+    """How many submissions wait for a decision."""
+    return submissions(actor, SubmissionState.PENDING).count()
+
+
+def submission(actor: Actor, submission_id: UUID) -> Submission:
+    """One submission with its content. Raises NotFound."""
+    require(may(actor, Action.READ))
+    return _one(submission_id)
+
+
+def submission_for_fabric(actor: Actor, submission_id: UUID) -> Submission:
+    """One submission, for whoever may read verdicts. Raises NotFound."""
+    require(may(actor, Action.READ_VERDICTS))
+    return _one(submission_id)
+
+
+def _one(submission_id: UUID) -> Submission:
+    found = Submission.objects.filter(pk=submission_id).first()
+    if found is None:
+        raise NotFound("no-such-submission", "There is no such submission.")
+    return found
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a submission says, and what its approval changes. ``facts`` are (label, value) for people."""
+
+    change: str
+    facts: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+
+
+def preview(actor: Actor, submission: Submission) -> Preview:
+    """Read a submission for the person who decides about it."""
+    require(may(actor, Action.READ))
+    content = bytes(submission.content)
+    if submission.kind == SubmissionKind.HOST:
+        return _preview_host(submission, artefacts.read_host_identity(content))
+    kind = SubmissionKind(submission.kind)
+    artefact = artefacts.read(kind, content)
+    model = Baseline if kind is SubmissionKind.BASELINE else CiPolicy
+    return Preview(_artefact_change(model, submission, artefact), tuple(artefact.facts.items()), artefact.warnings)
+
+
+def _preview_host(submission: Submission, identity: artefacts.HostIdentity) -> Preview:
+    warnings = list(identity.warnings)
+    facts = dict(identity.facts)
+    try:
+        path = trust.check_ek_certificate(identity.ek_certificate, timezone.now())
+        facts["Certificate leads to"] = path[-1].subject_name
+    except Invalid as error:
+        facts["Certificate leads to"] = "no trusted TPM root"
+        warnings.append(f"It cannot be approved yet. {error.message}")
+    known = TpmHost.objects.filter(ek_hash=identity.ek_hash).first()
+    if known is not None:
+        change = f"Nothing: this TPM is known already, as the host {known.name}."
+    elif TpmHost.objects.filter(name__iexact=submission.name).exists():
+        change = f"A host named {submission.name} is known with another TPM. Remove it first."
+    else:
+        change = f"A new host: the TPM with this endorsement key may attest, as {submission.name}."
+    if identity.name.lower() != submission.name.lower():
+        warnings.append("The name in the file is another than the name it was submitted under.")
+    return Preview(change, tuple(facts.items()), tuple(warnings))
+
+
+def _artefact_change(
+    model: type[Baseline] | type[CiPolicy], submission: Submission, artefact: artefacts.Artefact
+) -> str:
+    what = "baseline" if model is Baseline else "CI policy"
+    known = model.objects.filter(digest=artefact.digest).first()
+    if known is not None and known.is_enabled:
+        return f"Nothing: the same {what} is trusted already, as {known.name}."
+    if known is not None:
+        return f"The {what} {known.name}, which is disabled, is enabled again."
+    if model.objects.filter(name__iexact=submission.name).exists():
+        return f"A {what} named {submission.name} exists with other content. Submit it under a name of its own."
+    if model is Baseline:
+        return "A new baseline: hosts that boot like this may attest."
+    return "A new CI policy: hosts that run it may attest."

@@ -1,0 +1,66 @@
+"""How the HGS console writes fingerprints, times and states."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from hgs.keyprotection.certificates import grouped
+
+register = template.Library()
+
+# shape and colour beside the word, so that none of the three carries the meaning alone
+_STATES: Final = {
+    "passed": ("ok", "●"),
+    "approved": ("ok", "●"),
+    "enabled": ("ok", "●"),
+    "locked": ("trust", "◆"),
+    "released": ("ok", "●"),
+    "pending": ("warning", "▲"),
+    "skipped": ("muted", "–"),
+    "disabled": ("muted", "■"),
+    "rejected": ("muted", "■"),
+    "failed": ("error", "⬣"),
+    "refused": ("error", "⬣"),
+    "never": ("muted", "?"),
+}
+
+
+@register.simple_tag
+def state(name: str, word: str = "") -> SafeString:
+    """A state as shape, colour and word."""
+    tone, shape = _STATES.get(name, ("muted", "?"))
+    text = word or name.replace("-", " ").capitalize()
+    return format_html('<span class="state {}"><span aria-hidden="true">{}</span> {}</span>', tone, shape, text)
+
+
+@register.simple_tag
+def fingerprint(value: str, length: int = 64) -> SafeString:
+    """A fingerprint in groups of four, at most ``length`` digits, with a copy button for the whole of it."""
+    if not value:
+        return format_html('<span class="muted">{}</span>', "–")
+    shown = grouped(value[:length]) + (" …" if len(value) > length else "")
+    if length < len(value):
+        return format_html('<span class="mono" title="{}">{}</span>', grouped(value), shown)
+    return format_html(
+        '<span class="mono">{}</span> <button class="button plain" type="button" data-copy="{}" hidden>Copy</button>',
+        shown,
+        value,
+    )
+
+
+@register.simple_tag
+def moment(value: datetime | None, missing: str = "–") -> SafeString:
+    """A time in UTC; the script turns it into local time and keeps UTC as the title."""
+    if value is None:
+        return format_html('<span class="muted">{}</span>', missing)
+    utc = value.astimezone(UTC)
+    return format_html('<time datetime="{}">{}</time>', utc.isoformat(), f"{utc:%Y-%m-%d %H:%M:%S} UTC")
+
+
+@register.filter
+def yes_no(value: Any) -> str:
+    """yes or no."""
+    return "yes" if value else "no"
