@@ -23,3 +23,5 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+# HGS enforces its own access decisions (hgs.web.access, hgs.api); in its own process the portal's are not installed.
+ACCESS_GUARDED_ELSEWHERE = ("hgs",)

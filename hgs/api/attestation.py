@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import update_wrapper
 from typing import Concatenate, Final, ParamSpec
 
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -52,7 +53,7 @@ def reply(message: hgsa.Message) -> HttpResponse:
 
 
 def endpoint(method: str) -> Callable[[_View[_P]], _View[_P]]:
-    """An endpoint of the attestation service: one method; an HGS that is not initialised is unavailable."""
+    """An endpoint of the attestation service: one method; without keys or a database it is unavailable."""
 
     def decorate(view: _View[_P]) -> _View[_P]:
         def guarded(request: HttpRequest, /, *args: _P.args, **kwargs: _P.kwargs) -> HttpResponse:
@@ -60,8 +61,8 @@ def endpoint(method: str) -> Callable[[_View[_P]], _View[_P]]:
                 return HttpResponse(status=405, headers={"Allow": method})
             try:
                 return view(request, *args, **kwargs)
-            except Unavailable as error:
-                log.warning("attestation unavailable: %s", error.code)
+            except (Unavailable, DatabaseError) as error:
+                log.exception("attestation unavailable: %s", error)
                 return reply(hgsa.UnavailableErrorReply(retryable=True))
 
         update_wrapper(guarded, view)

@@ -5,7 +5,6 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
 from hgs.models import ServiceConfiguration
-from hgs.sealing import SealingError
 from hgs.selectors import keys
 from portal.kernel.errors import Unavailable
 
@@ -27,7 +26,7 @@ def readyz(_request: HttpRequest) -> HttpResponse:
         keys.guardian_keys()
     except DatabaseError:
         return _not_ready("The database does not answer, or its schema is not up to date.")
-    except (SealingError, Unavailable) as error:
+    except Unavailable as error:
         return _not_ready(str(error))
     return JsonResponse({"ready": True})
 

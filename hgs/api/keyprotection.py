@@ -7,6 +7,7 @@ is off. The specification names no HTTP statuses for errors; ours are in ``_STAT
 import logging
 from typing import Final
 
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -44,6 +45,9 @@ def roll_transport_key(request: HttpRequest, version: int) -> HttpResponse:
         return error(_STATUS.get(refused.fault, 400), refused.fault or INVALID_REQUEST, refused.message)
     except Unavailable as unavailable:
         return error(503, UNAVAILABLE, unavailable.message)
+    except DatabaseError:
+        log.exception("no key was released: the release could not be logged")
+        return error(503, UNAVAILABLE, "HGS cannot log a release now, so it releases no key. Try again later.")
     return HttpResponse(kps.serialise_response(response), content_type=_XML)
 
 

@@ -4,25 +4,34 @@
 ``.svc`` segment of the original's WCF service and a trailing slash are accepted everywhere.
 """
 
+import re
+
 from django.urls import path, re_path
 
 from hgs.api import attestation, fabric, keyprotection
 
-_SERVICE = r"^(?i:attestation)(?:/(?i:attestationservice\.svc))?"
-_ANY_VERSION = r"(?:/(?i:v)[0-9]{1,3}\.[0-9]{1,3})?"
-_V2 = r"/(?i:v)2\.0"
-_KPS = r"^(?i:keyprotection)/(?i:service)"
+
+def _any_case(text: str) -> str:
+    """A pattern for ``text`` in any case; an inline flag would keep Django from reversing any route."""
+    return "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else re.escape(c) for c in text)
+
+
+_SERVICE = rf"^{_any_case('attestation')}(?:/{_any_case('attestationservice.svc')})?"
+_ANY_VERSION = r"(?:/[vV][0-9]{1,3}\.[0-9]{1,3})?"
+_V1, _V2 = r"/[vV]1\.0", r"/[vV]2\.0"
+_KPS = rf"^{_any_case('keyprotection')}/{_any_case('service')}"
+_ROLL = _any_case("rolltransportkey")
 
 urlpatterns = [
-    re_path(rf"{_SERVICE}{_ANY_VERSION}/(?i:getinfo)/?$", attestation.getinfo),
-    re_path(rf"{_SERVICE}/(?i:v)1\.0/(?i:attest)/?$", attestation.attest, {"version": 1}),
-    re_path(rf"{_SERVICE}{_V2}/(?i:attest)/?$", attestation.attest, {"version": 2}),
-    re_path(rf"{_SERVICE}{_ANY_VERSION}/(?i:domainattest)/?$", attestation.attest_by_domain),
-    re_path(rf"{_SERVICE}{_V2}/(?i:hostkeyattest)/?$", attestation.attest_by_host_key),
-    re_path(rf"{_SERVICE}{_V2}/(?i:signingcertificates)/?$", attestation.signing_certificates),
-    re_path(rf"{_KPS}/(?i:v)1(?:\.0)?/(?i:rolltransportkey)/?$", keyprotection.roll_transport_key, {"version": 1}),
-    re_path(rf"{_KPS}/(?i:v)2(?:\.0)?/(?i:rolltransportkey)/?$", keyprotection.roll_transport_key, {"version": 2}),
-    re_path(rf"{_KPS}/(?i:metadata)/2014-07/(?i:metadata\.xml)/?$", keyprotection.metadata),
+    re_path(rf"{_SERVICE}{_ANY_VERSION}/{_any_case('getinfo')}/?$", attestation.getinfo),
+    re_path(rf"{_SERVICE}{_V1}/{_any_case('attest')}/?$", attestation.attest, {"version": 1}),
+    re_path(rf"{_SERVICE}{_V2}/{_any_case('attest')}/?$", attestation.attest, {"version": 2}),
+    re_path(rf"{_SERVICE}{_ANY_VERSION}/{_any_case('domainattest')}/?$", attestation.attest_by_domain),
+    re_path(rf"{_SERVICE}{_V2}/{_any_case('hostkeyattest')}/?$", attestation.attest_by_host_key),
+    re_path(rf"{_SERVICE}{_V2}/{_any_case('signingcertificates')}/?$", attestation.signing_certificates),
+    re_path(rf"{_KPS}/[vV]1(?:\.0)?/{_ROLL}/?$", keyprotection.roll_transport_key, {"version": 1}),
+    re_path(rf"{_KPS}/[vV]2(?:\.0)?/{_ROLL}/?$", keyprotection.roll_transport_key, {"version": 2}),
+    re_path(rf"{_KPS}/{_any_case('metadata')}/2014-07/{_any_case('metadata.xml')}/?$", keyprotection.metadata),
     path("fabric/v1/status", fabric.status),
     path("fabric/v1/submissions", fabric.create_submission),
     path("fabric/v1/submissions/<uuid:submission_id>", fabric.show_submission),

@@ -20,7 +20,7 @@ from hgs.keyprotection.metadata import CommunicationsKey, serialise_metadata
 from hgs.keyprotection.secret import Secret
 from hgs.models import KeyPurpose, ServiceKey
 from hgs.policy import Action, may
-from hgs.sealing import unseal
+from hgs.sealing import SealingError, unseal
 from hgs.selectors.configuration import configuration
 from portal.kernel.actor import Actor
 from portal.kernel.errors import Unavailable
@@ -130,7 +130,14 @@ def _identity(record: ServiceKey) -> _Identity:
 
 
 def _open(record: ServiceKey) -> Secret:
-    return unseal(bytes(record.sealed_key), purpose=record.purpose, record_id=record.id)
+    return _unseal(record.id, record.purpose, bytes(record.sealed_key))
+
+
+def _unseal(record_id: UUID, purpose: str, sealed: bytes) -> Secret:
+    try:
+        return unseal(sealed, purpose=purpose, record_id=record_id)
+    except SealingError as error:
+        raise Unavailable(error.code, error.message) from error
 
 
 def _pair(record: ServiceKey) -> KeyPair:
@@ -140,7 +147,7 @@ def _pair(record: ServiceKey) -> KeyPair:
 @lru_cache(maxsize=64)
 def _open_pair(identity: _Identity) -> KeyPair:
     record_id, purpose, sealed, certificate = identity
-    key = load_der_private_key(unseal(sealed, purpose=purpose, record_id=record_id).reveal(), password=None)
+    key = load_der_private_key(_unseal(record_id, purpose, sealed).reveal(), password=None)
     if not isinstance(key, rsa.RSAPrivateKey):
         raise TypeError("a certified key of HGS is an RSA key")
     return KeyPair(certificate, key)
