@@ -13,6 +13,7 @@ log = structlog.get_logger(__name__)
 _SENTENCE = 300
 _EXPLANATION = 2000
 _LEAST_SECONDS = 1.0
+_BEAT = ("beat", "state", "computer_name", "uptime")
 
 
 class Send(Protocol):
@@ -64,7 +65,9 @@ class ControlPlane:
         )
 
     def beat(self, vm_id: str, beat: Mapping[str, Any]) -> bool:
-        return self._send("fabric.vm_heartbeat", vm_id=vm_id, beat=dict(beat))
+        """Pass a guest's heartbeat on, without anything that is no part of one."""
+        known = {key: beat[key] for key in _BEAT if key in beat}
+        return self._send("fabric.vm_heartbeat", vm_id=vm_id, beat=known)
 
     def vm_state(self, vm_id: str, state: str, reason: str) -> bool:
         return self._send("fabric.vm_state", vm_id=vm_id, state=state, reason=reason[:_EXPLANATION])

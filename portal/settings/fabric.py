@@ -44,3 +44,13 @@ HOST_STATE_DIR: Path = Path(env.str("HOST_STATE_DIR", default=str(VAR_DIR / "hos
 HOST_TPM_CA_DIR: Path = Path(env.str("HOST_TPM_CA_DIR", default=str(VAR_DIR / "tpm-ca")))
 HOST_TOKEN: str = secret("HOST_TOKEN")
 HOST_ADDRESS: str = env.str("HOST_ADDRESS", default="127.0.0.1")
+# Another TPM than the host's own software TPM, as TSS2 names it, such as device:/dev/tpmrm0
+HOST_TPM_TCTI: str = env.str("HOST_TPM_TCTI", default="")
+# What the host offers to virtual machines
+HOST_VCPUS: int = env.int("HOST_VCPUS", default=8)
+HOST_MEMORY_MIB: int = env.int("HOST_MEMORY_MIB", default=8192)
+HOST_MAX_VMS: int = env.int("HOST_MAX_VMS", default=8)
+# The host profile to boot (healthy, tampered or a file); empty: the one it booted last, healthy the first time
+HOST_PROFILE: str = env.str("HOST_PROFILE", default="")
+# Shut virtual machines down when the host's agent ends; otherwise they run on and the next agent takes them over
+HOST_STOP_VMS: bool = env.bool("HOST_STOP_VMS", default=False)
