@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms, template
+from django.template import Context
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -71,14 +72,36 @@ def state_of(job: Any) -> Status:
     return job_status(job)
 
 
+def _is_more(form: forms.BaseForm, field: forms.BoundField) -> bool:
+    return field.name in getattr(form, "more_fields", ())
+
+
+@register.filter
+def plain_fields(form: forms.BaseForm) -> list[forms.BoundField]:
+    """The fields a form asks for at once."""
+    return [field for field in form.visible_fields() if not _is_more(form, field)]
+
+
+@register.filter
+def more_fields(form: forms.BaseForm) -> list[forms.BoundField]:
+    """The fields behind "more": those the form names in `more_fields`."""
+    return [field for field in form.visible_fields() if _is_more(form, field)]
+
+
+@register.filter
+def any_errors(fields: list[forms.BoundField]) -> bool:
+    """Whether one of these fields has an error, so that what hides them must be open."""
+    return any(field.errors for field in fields)
+
+
 @register.filter
 def kind_of(field: forms.BoundField) -> str:
     """`check` for a single check box, else "field"."""
     return "check" if isinstance(field.field.widget, forms.CheckboxInput) else "field"
 
 
-@register.filter
-def drawn(field: forms.BoundField, in_drawer: bool = False) -> SafeString:
+@register.simple_tag(takes_context=True)
+def draw(context: Context, field: forms.BoundField) -> SafeString:
     """A form field with what assistive technology needs: its help and its error, by id."""
     attrs: dict[str, Any] = {}
     described = [f"{field.auto_id}-help"] if field.help_text else []
@@ -87,6 +110,6 @@ def drawn(field: forms.BoundField, in_drawer: bool = False) -> SafeString:
         described.append(f"{field.auto_id}-error")
     if described:
         attrs["aria-describedby"] = " ".join(described)
-    if isinstance(field.field.widget, forms.FileInput) and in_drawer:
+    if isinstance(field.field.widget, forms.FileInput) and context.get("in_drawer"):
         attrs["hx-preserve"] = "true"  # a chosen file survives an error elsewhere in the form
     return field.as_widget(attrs=attrs)

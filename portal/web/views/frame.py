@@ -51,7 +51,7 @@ def root(request: HttpRequest) -> HttpResponse:
 class ItemTable(BaseTable):
     name = NameColumn(url=lambda item: item.url, icon=lambda item: item.icon)
     type = tables.Column()
-    status = StatusColumn(of=lambda item: item.status, order_by="status.word")
+    status = StatusColumn(of=lambda item: item.status, order_by="status__word")
 
     class Meta(BaseTable.Meta):
         order_by = ("name",)
