@@ -69,12 +69,14 @@ class CiPolicyHeader:
         """Read the header at the start of a bare policy. Raises ``Malformed``, ``Unsupported``."""
         if len(data) < _HEADER.size:
             raise Malformed("This is not a code-integrity policy: it is cut short.")
-        version, kind, platform, options, *counts, policy_version, offset = _HEADER.unpack_from(data)
+        version, kind, platform, options, ekus, rules, signers, scenarios, policy_version, offset = _HEADER.unpack_from(
+            data
+        )
         if offset != _BODY_OFFSET or not options & _ALWAYS:
             raise Malformed("This is not a code-integrity policy: its header is of another format.")
         if version not in _VERSIONS:
             raise Unsupported(f"Code-integrity policies of format {version} are not supported.")
-        if any(count > len(data) for count in counts):
+        if any(count > len(data) for count in (ekus, rules, signers, scenarios)):
             raise Malformed("The code-integrity policy announces more rules than it can hold.")
         parts = tuple(policy_version >> shift & 0xFFFF for shift in (48, 32, 16, 0))
         return cls(
@@ -82,7 +84,10 @@ class CiPolicyHeader:
             UUID(bytes_le=kind),
             UUID(bytes_le=platform),
             options,
-            *counts,
+            ekus,
+            rules,
+            signers,
+            scenarios,
             (parts[0], parts[1], parts[2], parts[3]),
         )
 
@@ -141,26 +146,18 @@ def parse_ci_policy(data: bytes) -> CiPolicy:
 def _signed_content(data: bytes) -> bytes:
     try:
         info = cms.ContentInfo.load(data, strict=True)
-        if info["content_type"].native != "signed_data":
-            raise Malformed("The file is CMS, but not signed data.")
-        encapsulated = info["content"]["encap_content_info"]["content"]
-        content = _octets(encapsulated)
-    except Malformed:
-        raise
+        is_signed = info["content_type"].native == "signed_data"
+        content = _octets(info["content"]["encap_content_info"]["content"]) if is_signed else b""
     except Exception as error:  # asn1crypto raises whatever its lazy decoding runs into
         raise Malformed("This is neither a code-integrity policy nor a signed one.") from error
-    if content[:1] == b"\x04":
-        content = _inner_octets(content)
-    return content
+    if not content:
+        raise Malformed("The signed file does not hold a code-integrity policy.")
+    return _inner_octets(content) if content[:1] == b"\x04" else content
 
 
 def _octets(value: core.Asn1Value) -> bytes:
-    parsed = value.parsed if isinstance(value, core.ParsableOctetString | core.Any) else value
-    if isinstance(value, core.ParsableOctetString):
-        return bytes(value)
-    if isinstance(parsed, core.OctetString):
-        return bytes(parsed)
-    raise Malformed("The signed file does not hold a code-integrity policy.")
+    inner = value.parsed if isinstance(value, core.Any) else value
+    return bytes(inner) if isinstance(inner, core.OctetString | core.ParsableOctetString) else b""
 
 
 def _inner_octets(content: bytes) -> bytes:

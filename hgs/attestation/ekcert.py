@@ -254,10 +254,12 @@ def verify_ek_chain(
     nearest reason. No revocation is checked: TPM manufacturers publish hardly any.
     """
     _check_validity(certificate, now)
+    # A platform or attestation-key certificate of the same manufacturer must not do: its key may answer for anybody.
+    if certificate.is_ca or not certificate.is_ek:
+        raise CertificateInvalid("The certificate is not one of an endorsement key (usage 2.23.133.8.1).")
     if certificate.unknown_critical:
-        raise CertificateInvalid(
-            f"The certificate demands an extension that is not known: {certificate.unknown_critical[0]}."
-        )
+        name = certificate.unknown_critical[0]
+        raise CertificateInvalid(f"The certificate demands an extension that is not known: {name}.")
     trusted = {root.der for root in roots}
     path = _extend((certificate,), _by_subject(roots), _by_subject(intermediates), trusted, now)
     if path is None:

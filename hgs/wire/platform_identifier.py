@@ -12,7 +12,7 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from lxml import etree
 
@@ -23,6 +23,7 @@ MAX_FILE: Final = 32 * 1024
 MAX_CERTIFICATE: Final = 8192
 MAX_KEY: Final = 1024
 NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
+_NAMESPACES: Final[Any] = {None: NAMESPACE}
 _DECLARATION: Final = b"<?xml version='1.0' encoding='UTF-8'?>\n"
 
 
@@ -38,7 +39,7 @@ class PlatformIdentifier:
 def serialise_identifier(identifier: PlatformIdentifier) -> bytes:
     """The file. Raises :class:`PlatformIdentifierError` for values that the format does not allow."""
     _check(identifier)
-    root = etree.Element(f"{{{NAMESPACE}}}PlatformIdentifier", nsmap={None: NAMESPACE})
+    root = etree.Element(f"{{{NAMESPACE}}}PlatformIdentifier", nsmap=_NAMESPACES)
     root.set("Name", identifier.name)
     root.text = "\n  "
     key = etree.SubElement(root, f"{{{NAMESPACE}}}EndorsementKey")
@@ -58,14 +59,14 @@ def parse_identifier(data: bytes) -> PlatformIdentifier:
         raise PlatformIdentifierError(f"The platform identifier has {len(data)} bytes; the limit is {MAX_FILE}.")
     root = _root(data)
     children = list(root)
-    names = [etree.QName(child).localname for child in children if isinstance(child.tag, str)]
+    names = [str(child.tag).removeprefix(f"{{{NAMESPACE}}}") for child in children]
     if names not in (["EndorsementKey"], ["EndorsementKey", "EndorsementKeyCertificate"]):
         raise PlatformIdentifierError("The platform identifier does not hold an endorsement key.")
     values = [_decode(child.text or "") for child in children]
     identifier = PlatformIdentifier(root.get("Name", ""), values[0], values[1] if len(values) > 1 else None)
     if serialise_identifier(identifier) != data:
         raise PlatformIdentifierError(
-            "The platform identifier is not in its canonical form; it was changed after the host wrote it. Write it again."
+            "The platform identifier is not in its canonical form: it was changed after it was written."
         )
     return identifier
 

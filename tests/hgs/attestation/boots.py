@@ -1,0 +1,125 @@
+"""Boot logs for tests: a healthy host, and the ways in which one is not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from hgs.attestation.ci_policy import build_ci_policy, parse_ci_policy
+from hgs.attestation.efi import (
+    CERT_SHA256,
+    EFI_GLOBAL,
+    IMAGE_SECURITY_DATABASE,
+    EfiVariable,
+    signature_list,
+)
+from hgs.attestation.sipa import (
+    SipaType,
+    SiPolicyInfo,
+    VsmKey,
+    encode_boolean,
+    encode_container,
+    encode_custom_policy,
+    encode_number,
+    encode_tlv,
+)
+from hgs.attestation.tcglog import (
+    EV_EFI_VARIABLE_AUTHORITY,
+    EV_EFI_VARIABLE_DRIVER_CONFIG,
+    EV_EVENT_TAG,
+    EV_S_CRTM_VERSION,
+    EV_SEPARATOR,
+    EventLogBuilder,
+)
+
+OWNER = UUID("77fa9abd-0359-4d32-bd60-28f4e78f784b")
+CI_POLICY = build_ci_policy("Hosts 2026", (10, 0, 0, 0))
+CI_DIGEST = parse_ci_policy(CI_POLICY).digest
+REVOKED = (b"\x01" * 32, b"\x02" * 32)
+
+
+@dataclass(frozen=True)
+class Boot:
+    """What a host measures. ``extra_settings`` are further SIPA records in PCR 12, after the usual ones."""
+
+    identity: rsa.RSAPublicKey | None = None
+    secure_boot: bytes = b"\x01"
+    revoked: Sequence[bytes] = REVOKED
+    authority: bytes = b"a production certificate"
+    ci_digests: Sequence[str] = (CI_DIGEST,)
+    transfers: Sequence[int] = (1, 5)
+    debug: bool = False
+    iommu: bool = True
+    dumps_disabled: bool = True
+    markers: Sequence[int] = (12, 13, 14)
+    locality: int | None = None
+    boot_counter: int = 1
+    custom_policy: bytes = b"\x05" * 32
+    extra_settings: Sequence[bytes] = ()
+    after_markers: Sequence[tuple[int, int, bytes]] = ()
+
+    def log(self) -> EventLogBuilder:
+        """The log, as a builder: it also says what to extend."""
+        log = EventLogBuilder(locality=self.locality)
+        log.measure(0, EV_S_CRTM_VERSION, b"firmware 1.0")
+        self._firmware(log)
+        for transfer in self.transfers:
+            log.measure(12, EV_EVENT_TAG, self._settings(transfer))
+        for record in self.extra_settings:
+            log.measure(12, EV_EVENT_TAG, record)
+        log.measure(13, EV_EVENT_TAG, self._details())
+        log.measure(14, EV_EVENT_TAG, encode_tlv(SipaType.AUTHORITY_PUBLIC_KEY, b"key"))
+        if self.identity is not None:
+            log.measure(12, EV_EVENT_TAG, identity_record(self.identity))
+        for pcr in self.markers:
+            log.measure(pcr, EV_SEPARATOR, b"WBCL")
+        for pcr, kind, data in self.after_markers:
+            log.measure(pcr, kind, data)
+        return log
+
+    def _firmware(self, log: EventLogBuilder) -> None:
+        dbx = signature_list(CERT_SHA256, OWNER, list(self.revoked)) if self.revoked else b""
+        for guid, name, data in (
+            (EFI_GLOBAL, "SecureBoot", self.secure_boot),
+            (EFI_GLOBAL, "PK", b"platform key"),
+            (EFI_GLOBAL, "KEK", b"exchange key"),
+            (IMAGE_SECURITY_DATABASE, "db", b"database"),
+            (IMAGE_SECURITY_DATABASE, "dbx", dbx),
+        ):
+            log.measure(7, EV_EFI_VARIABLE_DRIVER_CONFIG, EfiVariable(guid, name, data).serialise())
+        log.separators()
+        entry = OWNER.bytes_le + self.authority
+        variable = EfiVariable(IMAGE_SECURITY_DATABASE, "db", entry)
+        log.measure(7, EV_EFI_VARIABLE_AUTHORITY, variable.serialise())
+
+    def _settings(self, transfer: int) -> bytes:
+        return encode_container(
+            SipaType.TRUST_BOUNDARY,
+            encode_number(SipaType.BOOT_COUNTER, self.boot_counter),
+            encode_number(SipaType.TRANSFER_CONTROL, transfer),
+            encode_boolean(SipaType.BOOT_DEBUGGING, self.debug),
+            encode_boolean(SipaType.OS_KERNEL_DEBUG, False),
+            encode_boolean(SipaType.HYPERVISOR_DEBUG, False),
+            encode_number(SipaType.HYPERVISOR_LAUNCH_TYPE, 1),
+            encode_number(SipaType.VSM_LAUNCH_TYPE, 1),
+            encode_boolean(SipaType.VBS_IOMMU_REQUIRED, self.iommu),
+            encode_number(SipaType.VBS_HVCI_POLICY, 1),
+            encode_boolean(SipaType.PAGEFILE_ENCRYPTION_ENABLED, True),
+            encode_boolean(SipaType.HIBERNATION_DISABLED, True),
+            encode_boolean(SipaType.DUMPS_DISABLED, self.dumps_disabled),
+            encode_boolean(SipaType.DUMP_ENCRYPTION_ENABLED, False),
+        )
+
+    def _details(self) -> bytes:
+        policies = [
+            SiPolicyInfo("SiPolicy.p7b", (10, 0, 0, 0), 0x000B, bytes.fromhex(digest)) for digest in self.ci_digests
+        ]
+        records = [encode_tlv(SipaType.SI_POLICY, policy.serialise()) for policy in policies]
+        return encode_container(SipaType.TRUST_BOUNDARY, encode_custom_policy(self.custom_policy), *records)
+
+
+def identity_record(key: rsa.RSAPublicKey) -> bytes:
+    """VSM_IDK_INFO of a key."""
+    numbers = key.public_numbers()
+    return encode_tlv(SipaType.VSM_IDK_INFO, VsmKey(numbers.n, numbers.e).serialise())
