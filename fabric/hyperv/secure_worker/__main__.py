@@ -1,0 +1,69 @@
+"""`python -m fabric.hyperv.secure_worker`: read one order, carry it out, answer, end."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import traceback
+from pathlib import Path
+from typing import IO, Any
+
+from fabric.hyperv.secure_worker.channel import ChannelClosed, receive, send
+from fabric.hyperv.secure_worker.isolation import isolate, private_streams
+
+
+def main() -> None:
+    source, target = private_streams()
+    isolate()
+    try:
+        send(target, _answer(receive(source), source, target))
+    except ChannelClosed:
+        return
+
+
+def _answer(message: dict[str, Any], source: IO[bytes], target: IO[bytes]) -> dict[str, Any]:
+    # Imported behind the closed doors: the libraries need no network either.
+    from fabric.hyperv.secure_worker import orders, provisioning, starting
+
+    def progress(step: str, percent: int, text: str) -> None:
+        send(target, {"progress": {"step": step, "percent": percent, "message": text}})
+
+    def release(request: bytes) -> bytes:
+        send(target, {"release": base64.b64encode(request).decode()})
+        return base64.b64decode(receive(source)["released"], validate=True)
+
+    try:
+        order = orders.parse_order(message)
+        if isinstance(order, orders.ProvisionOrder):
+            return {"result": provisioning.provision(order, release, progress)}
+        return {"result": starting.start(order, release, progress)}
+    except ChannelClosed:
+        raise
+    except Exception as error:  # noqa: BLE001 - every end is told to the main process, and only in safe words
+        return {"error": _describe(error)}
+
+
+def _describe(error: Exception) -> dict[str, Any]:
+    """What may leave: the sentence of an expected error; of any other only its type and place, never its text."""
+    code, text = getattr(error, "code", None), getattr(error, "message", None)
+    if isinstance(code, str) and isinstance(text, str):
+        return {"code": code, "message": text, "advice": getattr(error, "advice", ""), "expected": True}
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return {
+            "code": "disk-full",
+            "message": "The host has no room left for the disk of this VM.",
+            "advice": "Free space on the host, or choose another host, then retry.",
+            "expected": True,
+        }
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
+    return {
+        "code": "secure-worker-failed",
+        "message": f"The secure worker met an error it did not expect ({where}).",
+        "advice": "Retry; if it repeats, report it with these words.",
+        "expected": False,
+    }
+
+
+if __name__ == "__main__":
+    main()

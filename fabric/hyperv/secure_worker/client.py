@@ -1,0 +1,96 @@
+"""The main process's side: starts a secure worker, carries its key request to HGS, passes on its progress."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import fabric
+from fabric.hyperv.errors import HostError
+from fabric.hyperv.secure_worker.channel import ChannelClosed, receive, send
+from fabric.hyperv.secure_worker.orders import Progress, ProvisionOrder, Release, StartOrder
+from fabric.hyperv.system_tools import BARE_ENVIRONMENT
+
+_SECONDS = 600.0
+
+
+class SecureWorkerFailed(HostError):  # noqa: N818 - reads as a word
+    """The secure worker refused, for a reason people can understand and mend; the code is that of the reason."""
+
+
+class SecureWorkerBroken(RuntimeError):  # noqa: N818 - reads as a word
+    """The secure worker ended in a way it should not: a bug, or the machine's lack of memory. `code` is stable."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def carry_out(order: ProvisionOrder | StartOrder, release: Release, progress: Progress) -> dict[str, Any]:
+    """Have a secure worker carry out `order`; gives its public result.
+
+    `release` posts a RollTransportKeyRequest to HGS and gives the answer's bytes; what it raises passes through.
+    Raises `SecureWorkerFailed` or `SecureWorkerBroken`. No process is left behind.
+    """
+    root = Path(fabric.__file__).resolve().parent.parent
+    worker = subprocess.Popen(
+        [sys.executable, "-s", "-E", "-m", "fabric.hyperv.secure_worker"],
+        cwd=root, env=BARE_ENVIRONMENT, start_new_session=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = threading.Timer(_SECONDS, _kill, (worker,))
+    deadline.start()
+    try:
+        return _converse(worker, order, release, progress)
+    except ChannelClosed:
+        raise SecureWorkerBroken("secure-worker-died", "The secure worker ended without a result.") from None
+    finally:
+        deadline.cancel()
+        _kill(worker)
+
+
+def _converse(
+    worker: subprocess.Popen[bytes], order: ProvisionOrder | StartOrder, release: Release, progress: Progress
+) -> dict[str, Any]:
+    if worker.stdin is None or worker.stdout is None:
+        raise ChannelClosed
+    send(worker.stdin, order.to_json())
+    while True:
+        message = receive(worker.stdout)
+        if "progress" in message:
+            step = message["progress"]
+            progress(str(step["step"]), int(step["percent"]), str(step["message"]))
+        elif "release" in message:
+            answer = release(base64.b64decode(message["release"], validate=True))
+            send(worker.stdin, {"released": base64.b64encode(answer).decode()})
+        elif "error" in message:
+            raise _error(message["error"])
+        else:
+            result: dict[str, Any] = message["result"]
+            return result
+
+
+def _error(error: dict[str, Any]) -> Exception:
+    if error["expected"] is True:
+        return SecureWorkerFailed(error["code"], error["message"], error["advice"])
+    return SecureWorkerBroken(error["code"], error["message"])
+
+
+def _kill(worker: subprocess.Popen[bytes]) -> None:
+    if worker.poll() is None:
+        if worker.stdin is not None:
+            worker.stdin.close()
+        try:
+            worker.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            os.killpg(worker.pid, signal.SIGKILL)
+            worker.wait()
+    for stream in (worker.stdin, worker.stdout):
+        if stream is not None:
+            stream.close()

@@ -1,0 +1,287 @@
+"""The virtual machines of one host: provision, start, stop, remove, watch, and put in order after a crash.
+
+Everything known about a VM lies in its folder, so any process of the host's user may call these; a lock per VM keeps
+two operations apart. A VM's folder appears whole, by a rename, or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from fabric.hyperv import vm_folder
+from fabric.hyperv.errors import HostError
+from fabric.hyperv.heartbeat import HeartbeatPort
+from fabric.hyperv.locks import exclusive
+from fabric.hyperv.secure_worker.client import carry_out
+from fabric.hyperv.secure_worker.orders import Progress, ProvisionOrder, Release, StartOrder
+from fabric.hyperv.spec import SpecError, VmSpec, check_vm_id
+from fabric.hyperv.state import read_json, write_json
+from fabric.hyperv.system_tools import run_tool
+from fabric.hyperv.tpm import HostTpmAccess
+from fabric.hyperv.vm import Machine
+
+HYPERVISORS: Final = ("qemu", "dry")
+RUNNING, STOPPED = "running", "stopped"
+_MAKING, _REMOVING = ".making-", ".removing-"
+_HEARTBEAT_SECONDS: Final = 180.0
+_SHUTDOWN_SECONDS: Final = 60.0
+_LOCK_SECONDS: Final = 30.0
+_DRY_BEAT_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionResult:
+    """Public facts of a new VM: policy, owner, template's name, version and signer, boot certificate, SSH host key."""
+
+    vm_id: str
+    facts: dict[str, Any]
+
+
+class VirtualMachines:
+    """The VMs below `folder` (absolute; made if missing).
+
+    `release` posts a RollTransportKeyRequest to HGS and gives the answer. `hypervisor` is `qemu`, or `dry` for a host
+    that does everything but boot the guest. `address` is where guests' access ports are opened.
+    """
+
+    def __init__(
+        self, folder: Path, host_tpm: HostTpmAccess, release: Release, hypervisor: str, address: str = "127.0.0.1"
+    ) -> None:
+        if hypervisor not in HYPERVISORS:
+            raise HostError("hypervisor-unknown", f"There is no hypervisor {hypervisor!r}.", "Set qemu or dry.")
+        self._folder = folder.resolve()
+        self._host_tpm = host_tpm
+        self._release = release
+        self._dry = hypervisor == "dry"
+        self._address = address
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def provision(
+        self, spec: VmSpec, health_certificate: bytes, template: Path, catalog: Path, pdk: Path, progress: Progress
+    ) -> ProvisionResult:
+        """Make the VM from copies of template (raw or VHDX), catalog and shielding data; it is not started.
+
+        Steps reported: release-keys, open-shielding-data, verify-template, specialise, encrypt, seal. Raises
+        `HostError`, `SecureWorkerBroken`, or what `release` raises; then nothing of the VM is left.
+        """
+        target = self._folder / check_vm_id(spec.id)
+        with self._locked(spec.id):
+            if target.exists():
+                raise HostError("vm-exists", f"The VM {spec.name} exists on this host already.", "Remove it first.")
+            making = Path(tempfile.mkdtemp(prefix=f"{_MAKING}{spec.id}-", dir=self._folder))
+            try:
+                raw = _raw_copy(template, making / "template.raw")
+                order = ProvisionOrder(making, spec, health_certificate, self._host_tpm, raw, catalog, pdk)
+                facts = carry_out(order, self._release, progress)
+                (making / "template.raw").unlink(missing_ok=True)
+                (making / vm_folder.RUN).mkdir(mode=0o700)
+                write_json(making / vm_folder.RECORD, {"spec": spec.to_json(), "facts": facts})
+                making.rename(target)
+                _sync(self._folder)
+            finally:
+                shutil.rmtree(making, ignore_errors=True)
+        return ProvisionResult(spec.id, facts)
+
+    def start(self, vm_id: str, health_certificate: bytes, progress: Progress) -> dict[str, Any]:
+        """Start a VM and wait for its first heartbeat, which is returned. Steps reported: boot, heartbeat.
+
+        Raises `HostError`, `SecureWorkerBroken`, or what `release` raises; then nothing of the VM runs.
+        """
+        with self._locked(vm_id):
+            machine, spec = self._machine(vm_id), self._spec(vm_id)
+            if self._runs(machine):
+                raise HostError("vm-running", f"The VM {spec.name} is running already.")
+            machine.end_virtual_tpm()
+            machine.prepare_run_folder()
+            order = StartOrder(machine.folder, vm_id, health_certificate, self._host_tpm, launch=not self._dry)
+            try:
+                carry_out(order, self._release, progress)
+                if self._dry:
+                    return self._start_dry(machine, spec, progress)
+                machine.launch(spec)
+                progress("boot", 100, "The firmware is verifying and measuring the boot")
+                return _first_beat(machine, progress)
+            except BaseException:
+                machine.power_off()
+                raise
+
+    def stop(self, vm_id: str, force: bool = False) -> None:
+        """Shut a VM down through its guest, or with `force` switch it off. One that is off is fine.
+
+        Raises `HostError` (code `vm-does-not-stop`) if the guest does not shut down in time.
+        """
+        with self._locked(vm_id):
+            machine = self._machine(vm_id)
+            if not force and machine.running:
+                asked = machine.ask_to_shut_down()
+                deadline = time.monotonic() + (_SHUTDOWN_SECONDS if asked else 0)
+                while machine.running and time.monotonic() < deadline:
+                    time.sleep(0.1)
+                if machine.running:
+                    raise HostError("vm-does-not-stop", "The guest did not shut down.", "Use force; data may be lost.")
+            machine.power_off()
+            (machine.run / vm_folder.LAST_BEAT).unlink(missing_ok=True)
+            (machine.run / "dry.json").unlink(missing_ok=True)
+
+    def remove(self, vm_id: str) -> None:
+        """Switch a VM off and delete everything of it. One that does not exist is fine."""
+        with self._locked(vm_id):
+            folder = self._folder / check_vm_id(vm_id)
+            if folder.exists():
+                Machine(folder).power_off()
+                doomed = self._folder / f"{_REMOVING}{vm_id}"
+                folder.rename(doomed)
+                shutil.rmtree(doomed)
+
+    def list(self) -> dict[str, str]:
+        """VM id → `running` or `stopped`."""
+        return {vm_id: RUNNING if self._runs(self._machine(vm_id)) else STOPPED for vm_id in self._ids()}
+
+    def facts(self, vm_id: str) -> dict[str, Any]:
+        """The public facts noted when the VM was provisioned. Raises `HostError`."""
+        facts: dict[str, Any] = self._record(vm_id)["facts"]
+        return facts
+
+    def recover(self) -> None:
+        """Put in order what a crash left: delete half-made and half-removed VMs, end virtual TPMs without a machine.
+
+        Machines that still run are left running; `watch` and `stop` find them again.
+        """
+        for vm_id in self._ids():
+            machine = self._machine(vm_id)
+            if not machine.running:
+                machine.end_virtual_tpm()
+        for path in self._folder.iterdir():
+            if path.name.startswith((_MAKING, _REMOVING)):
+                Machine(path).power_off()
+                shutil.rmtree(path, ignore_errors=True)
+
+    def watch(
+        self,
+        on_heartbeat: Callable[[str, dict[str, Any]], None],
+        on_state: Callable[[str, str], None] = lambda *_: None,
+        stopped: threading.Event | None = None,
+        pause: float = 0.5,
+    ) -> None:
+        """Report heartbeats and changes of state until `stopped` is set. Run it in a thread."""
+        end = stopped or threading.Event()
+        ports: dict[str, HeartbeatPort] = {}
+        states = self.list()
+        while not end.wait(pause):
+            found = self.list()
+            for vm_id, state in found.items():
+                if state == RUNNING:
+                    for beat in self._beats(vm_id, ports):
+                        on_heartbeat(vm_id, beat)
+                elif vm_id in ports:
+                    ports.pop(vm_id).close()
+                if states.get(vm_id, STOPPED) != state:
+                    on_state(vm_id, state)
+            states = found
+        for port in ports.values():
+            port.close()
+
+    def _beats(self, vm_id: str, ports: dict[str, HeartbeatPort]) -> Sequence[dict[str, Any]]:
+        machine = self._machine(vm_id)
+        if self._dry:
+            return _dry_beats(machine)
+        return ports.setdefault(vm_id, HeartbeatPort(machine.run)).poll()
+
+    def _start_dry(self, machine: Machine, spec: VmSpec, progress: Progress) -> dict[str, Any]:
+        progress("boot", 100, "Dry run: the guest is not booted")
+        name = spec.specialization.get("@ComputerName@", spec.name)
+        write_json(machine.run / "dry.json", {"computer_name": name, "started": time.time()})
+        progress("heartbeat", 100, "Dry run: this heartbeat is the host's own")
+        return _dry_beats(machine)[0]
+
+    def _runs(self, machine: Machine) -> bool:
+        return (machine.run / "dry.json").exists() if self._dry else machine.running
+
+    def _machine(self, vm_id: str) -> Machine:
+        return Machine(self._folder / check_vm_id(vm_id), self._address)
+
+    def _record(self, vm_id: str) -> dict[str, Any]:
+        record = read_json(self._folder / check_vm_id(vm_id) / vm_folder.RECORD)
+        if record is None:
+            raise HostError("vm-unknown", "This host does not have that VM.", "It may have been removed.")
+        return record
+
+    def _spec(self, vm_id: str) -> VmSpec:
+        return VmSpec.from_json(self._record(vm_id)["spec"])
+
+    def _ids(self) -> Sequence[str]:
+        found = []
+        for path in sorted(self._folder.iterdir()):
+            try:
+                found.append(check_vm_id(path.name))
+            except SpecError:
+                continue
+        return found
+
+    @contextmanager
+    def _locked(self, vm_id: str) -> Iterator[None]:
+        lock = self._folder / f".{check_vm_id(vm_id)}.lock"
+        with exclusive(lock, seconds=_LOCK_SECONDS, what="this VM"):
+            yield
+
+
+def _raw_copy(template: Path, copy: Path) -> Path:
+    """The template itself if it is raw; a VHDX is converted, outside the secure worker, which verifies the outcome."""
+    with template.open("rb") as stream:
+        if stream.read(8) != b"vhdxfile":
+            return template.resolve()
+    run_tool(["qemu-img", "convert", "-q", "-f", "vhdx", "-O", "raw", str(template), str(copy)])
+    return copy
+
+
+def _first_beat(machine: Machine, progress: Progress) -> dict[str, Any]:
+    port = HeartbeatPort(machine.run)
+    deadline = time.monotonic() + _HEARTBEAT_SECONDS
+    progress("heartbeat", 0, "Waiting for the guest")
+    try:
+        while time.monotonic() < deadline:
+            for beat in port.poll():
+                progress("heartbeat", 100 if beat["state"] == RUNNING else 50, f"The guest is {beat['state']}")
+                if beat["state"] == RUNNING:
+                    return beat
+            if not machine.running:
+                raise HostError(
+                    "vm-did-not-unlock",
+                    "The guest switched itself off: this boot is not the one its disk was sealed to, or the disk is damaged.",
+                    "Restore the VM's disk and variables as they were, or make the VM anew.",
+                )
+            time.sleep(0.1)
+    finally:
+        port.close()
+    raise HostError(
+        "vm-no-heartbeat",
+        f"The guest gave no sign of life within {_HEARTBEAT_SECONDS:.0f} s.",
+        "Start it again; if it repeats, its boot program may have been refused by Secure Boot.",
+    )
+
+
+def _dry_beats(machine: Machine) -> list[dict[str, Any]]:
+    note = read_json(machine.run / "dry.json") or {"computer_name": "", "started": time.time()}
+    uptime = int(time.time() - note["started"])
+    number = int(uptime / _DRY_BEAT_SECONDS) + 1
+    if note.get("beat") == number:
+        return []
+    write_json(machine.run / "dry.json", {**note, "beat": number})
+    return [{"beat": number, "state": RUNNING, "computer_name": note["computer_name"], "uptime": uptime, "dry": True}]
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
