@@ -2,14 +2,15 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import rsa
-from tpm2_pytss import ESAPI, ESYS_TR, TCTILdr
+from tpm2_pytss import ESAPI, ESYS_TR, TCTILdr, TSS2_Exception
 from tpm2_pytss.constants import TPM2_ALG, TPM2_SE, TPMA_OBJECT
 from tpm2_pytss.types import (
     TPM2B_ATTEST,
@@ -70,13 +71,12 @@ def running(state: Path) -> Iterator["SwTpm"]:
     """A started TPM, its connection closed and its process ended at the end."""
     # Unix socket paths are short: the state folder of a test may not be.
     socket = Path(f"/tmp/gf-swtpm-{os.getpid()}-{state.name}")  # noqa: S108
-    process = subprocess.Popen(
-        ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--server", f"type=unixio,path={socket}"]
-        + ["--ctrl", f"type=unixio,path={socket}.ctrl", "--flags", "not-need-init,startup-clear"],
-        stderr=subprocess.DEVNULL,
-    )
+    command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--flags", "not-need-init,startup-clear"]
+    command += ["--server", f"type=unixio,path={socket}", "--ctrl", f"type=unixio,path={socket}.ctrl"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
-        yield SwTpm(connect(socket, process))
+        with connect(socket, process) as esapi:
+            yield SwTpm(esapi)
     finally:
         process.terminate()
         process.wait(10)
@@ -85,16 +85,15 @@ def running(state: Path) -> Iterator["SwTpm"]:
 
 
 def connect(socket: Path, process: "subprocess.Popen[bytes]") -> ESAPI:
-    for _ in range(500):
-        if process.poll() is not None:
-            raise RuntimeError("swtpm ended")
-        if socket.exists():
-            return ESAPI(TCTILdr("swtpm", f"path={socket}"))
+    """The connection, as soon as the TPM listens; five seconds at most."""
+    deadline = time.monotonic() + 5
+    while process.poll() is None and time.monotonic() < deadline:
         try:
-            process.wait(0.01)
-        except subprocess.TimeoutExpired:
-            continue
-    raise RuntimeError("swtpm did not start within five seconds")
+            return ESAPI(TCTILdr("swtpm", f"path={socket}"))
+        except TSS2_Exception:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.01)
+    raise RuntimeError("swtpm did not start")
 
 
 class SwTpm:
