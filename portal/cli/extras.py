@@ -27,11 +27,13 @@ def extra_for(module: str) -> str | None:
         requirements = metadata.requires(PROJECT) or []
     except metadata.PackageNotFoundError:
         return None
+    extras: dict[str, set[str]] = {}
     for requirement in requirements:
-        match = _REQUIREMENT.match(requirement)
-        if match and _normal(match[1]) == package:
-            return match[2]
-    return None
+        if match := _REQUIREMENT.match(requirement):
+            extras.setdefault(match[2], set()).add(_normal(match[1]))
+    # Installed metadata has the extras spelt out, so a package of [tenant] is named by every larger extra as well.
+    fitting = [extra for extra, packages in extras.items() if package in packages]
+    return min(fitting, key=lambda extra: len(extras[extra]), default=None)
 
 
 def _normal(name: str) -> str:
