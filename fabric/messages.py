@@ -98,14 +98,11 @@ class Beat:
         fields = _fields(value, required={"beat", "state", "computer_name", "uptime"})
         if fields["state"] not in {"specialising", "running"}:
             raise MessageRefused("a heartbeat with an unknown state")
-        uptime = fields["uptime"]
-        if isinstance(uptime, float):
-            uptime = int(uptime)
         return cls(
             beat=number(fields["beat"], "beat", 1 << 53),
             state=fields["state"],
             computer_name=text(fields["computer_name"], "computer_name", 63),
-            uptime=number(uptime, "uptime", 1 << 40),
+            uptime=number(fields["uptime"], "uptime", 1 << 53),
         )
 
 

@@ -1,0 +1,181 @@
+"""Pages: template disks."""
+
+from typing import Any
+
+import django_tables2 as tables
+from django import forms
+from django.db.models import Count, QuerySet
+from django.http import FileResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.views.decorators.http import require_GET
+
+from fabric.commands.templates import publish_template, retire_template, unretire_template
+from fabric.library import CHUNK_BYTES, limit_of
+from fabric.models import BlobKind, TemplateDisk
+from fabric.policy import FabricAction, decide_template
+from fabric.web import statuses
+from portal.kernel.actor import Actor
+from portal.kernel.policy import Decision
+from portal.web.access import Access, open_to
+from portal.web.commands import CommandButton, ObjectCommand
+from portal.web.tables import BaseTable, FingerprintColumn, NameColumn, NumberColumn, StatusColumn, TimeColumn
+from portal.web.views import CommandView, Empty, Fact, FactGroup, ObjectDetailView, ObjectListView, Outcome
+
+
+def _may_retire(actor: Actor, template: TemplateDisk) -> Decision:
+    return decide_template(actor, FabricAction.RETIRE_TEMPLATE, template)
+
+
+def _may_unretire(actor: Actor, template: TemplateDisk) -> Decision:
+    return decide_template(actor, FabricAction.UNRETIRE_TEMPLATE, template)
+
+
+RETIRE = ObjectCommand("retire", "Retire", "archive", "fabric:template-retire", _may_retire, destructive=True)
+UNRETIRE = ObjectCommand("unretire", "Bring back", "undo-2", "fabric:template-unretire", _may_unretire)
+
+
+class TemplateTable(BaseTable):
+    name = NameColumn(url=lambda disk: reverse("fabric:template", args=[disk.pk]), icon=lambda _: "disc-3")
+    version = tables.Column()
+    state = StatusColumn(of=statuses.template, accessor="state", verbose_name="Status")
+    signer_fingerprint = FingerprintColumn(verbose_name="Signer")
+    size = NumberColumn(accessor="disk__size", verbose_name="Size, MiB")
+    vms = NumberColumn(verbose_name="VMs")
+    published_at = TimeColumn(verbose_name="Published")
+
+    def render_size(self, value: int) -> str:
+        return f"{value / (1 << 20):.0f}"
+
+    class Meta(BaseTable.Meta):
+        narrow = ("name", "version", "state")
+
+
+class TemplateList(ObjectListView):
+    """Template disks, signed."""
+
+    access, rail, title = Access.FABRIC, "template-disks", "template disks"
+    table_class = TemplateTable
+    commands = (UNRETIRE, RETIRE)
+    empty = Empty("No template disk is published yet.", "Publish a template disk", "fabric:template-new")
+
+    def get_rows(self) -> QuerySet[TemplateDisk]:
+        return TemplateDisk.objects.visible_to(self.actor).select_related("disk").annotate(vms=Count("placements"))
+
+    def get_extra_buttons(self) -> list[CommandButton]:
+        return [CommandButton("publish", "Publish", "upload", reverse("fabric:template-new"))]
+
+
+class TemplatePage(ObjectDetailView):
+    """One template disk: what it is, who signed it, what it proves."""
+
+    access, rail, template_name = Access.FABRIC, "template-disks", "fabric/template.html"
+    parent_url_name, parent_label = "fabric:templates", "template disks"
+    commands = (UNRETIRE, RETIRE)
+    object: TemplateDisk
+
+    def get_object(self) -> TemplateDisk:
+        return TemplateDisk.objects.visible_to(self.actor).select_related("disk", "catalog").get(pk=self.kwargs["pk"])
+
+    def get_title(self) -> str:
+        return str(self.object)
+
+    def get_status(self) -> Any:
+        return statuses.template(self.object)
+
+    def get_buttons(self) -> list[CommandButton]:
+        catalog = reverse("fabric:template-catalog", args=[self.object.pk])
+        return [*super().get_buttons(), CommandButton("catalog", "Catalog", "download", catalog, download=True)]
+
+    def get_glance(self) -> list[Fact | FactGroup]:
+        disk = self.object
+        return [
+            Fact("Version", disk.version),
+            Fact("Published", at=disk.published_at),
+            Fact("Published by", disk.published_by),
+            Fact("Size", f"{disk.disk.size / (1 << 20):.0f} MiB"),
+            FactGroup(
+                "Signer",
+                [
+                    Fact("Name", disk.signer_subject),
+                    Fact("Certificate", fingerprint=disk.signer_fingerprint, help="SHA-256 of its DER form."),
+                ],
+            ),
+            FactGroup(
+                "Library",
+                [
+                    Fact("Disk, SHA-256", fingerprint=disk.disk_id),
+                    Fact("Catalog, SHA-256", fingerprint=disk.catalog_id),
+                ],
+            ),
+        ]
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(placements=self.object.placements.select_related("host"), **kwargs)
+
+
+class TemplateForm(forms.Form):
+    disk = forms.FileField(label="Template disk", help_text="The signed disk, VHDX or raw with GPT, up to 64 GiB.")
+    catalog = forms.FileField(label="Volume signature catalog", help_text="The .vsc file written when it was signed.")
+    description = forms.CharField(max_length=500, required=False)
+
+
+class TemplateNew(CommandView):
+    """Publish a template disk."""
+
+    access, rail, title, submit_label = Access.FABRIC, "template-disks", "publish a template disk", "Publish"
+    parent_url_name, parent_label, new_item = "fabric:templates", "template disks", "template-disk"
+    form_class = TemplateForm
+
+    def run(self, data: dict[str, Any]) -> Outcome:
+        catalog = data["catalog"].read(limit_of(BlobKind.CATALOG) + 1)
+        template = publish_template(
+            self.actor, catalog=catalog, disk=data["disk"].chunks(CHUNK_BYTES), description=data["description"]
+        )
+        return Outcome(reverse("fabric:template", args=[template.pk]), f"Template disk {template} was published.")
+
+
+class _Switch(CommandView):
+    access, rail = Access.FABRIC, "template-disks"
+    parent_url_name, parent_label = "fabric:templates", "template disks"
+
+    def get_object(self) -> TemplateDisk:
+        return TemplateDisk.objects.visible_to(self.actor).get(pk=self.kwargs["pk"])
+
+
+class TemplateRetire(_Switch):
+    """Stop new VMs from being made from a disk."""
+
+    title, submit_label, destructive, command = "retire", "Retire", True, RETIRE
+
+    def consequences(self) -> list[str]:
+        return [f"No new virtual machine is made from {self.object}. Those that exist keep running."]
+
+    def run(self, data: dict[str, Any]) -> Outcome:  # noqa: ARG002
+        retire_template(self.actor, template=self.object)
+        return Outcome(reverse("fabric:template", args=[self.object.pk]), f"{self.object} was retired.")
+
+
+class TemplateUnretire(_Switch):
+    """Let new VMs be made from a disk again."""
+
+    title, submit_label, command = "bring back", "Bring back", UNRETIRE
+
+    def consequences(self) -> list[str]:
+        return [f"Tenants whose shielding data trusts {self.object} can make virtual machines from it again."]
+
+    def run(self, data: dict[str, Any]) -> Outcome:  # noqa: ARG002
+        unretire_template(self.actor, template=self.object)
+        return Outcome(reverse("fabric:template", args=[self.object.pk]), f"{self.object} is available again.")
+
+
+@require_GET
+@open_to(Access.SIGNED_IN)
+def catalog(request: Any, pk: str) -> FileResponse:
+    """A template's volume signature catalog, for making shielding data that trusts it."""
+    found = TemplateDisk.objects.visible_to(request.actor).select_related("catalog")
+    template = get_object_or_404(found, pk=pk)
+    name = f"{template.name}-{template.version}.vsc".replace(" ", "-")
+    return FileResponse(
+        template.catalog.path.open("rb"), as_attachment=True, filename=name, content_type="application/xml"
+    )

@@ -1,0 +1,31 @@
+"""The tenants' states as shapes, words and colours."""
+
+from datetime import datetime
+
+from portal.web import status
+from portal.web.status import Status
+from tenants.models import Protection, VirtualMachine, VmState
+from tenants.selectors.virtual_machines import heartbeat_is_stale
+
+
+def vm_state(vm: VirtualMachine, now: datetime, percent: int | None = None) -> Status:
+    """A VM's state; one that runs but is not heard of is shown with "as of"."""
+    match vm.state:
+        case VmState.RUNNING:
+            if heartbeat_is_stale(vm, now):
+                beat = vm.placement.last_heartbeat_at if vm.placement else None
+                return status.unknown("Running?", f"last heard of {beat:%H:%M} UTC" if beat else "not heard of yet")
+            return status.running()
+        case VmState.STOPPED:
+            if vm.problem:
+                return status.warning("Stopped", str(vm.problem.get("message", "")))
+            return status.stopped()
+        case VmState.FAILED:
+            return status.failed("Failed", str(vm.problem.get("message", "")))
+        case _:
+            return status.in_progress(VmState(vm.state).label, percent)
+
+
+def protection(value: str) -> Status:
+    """How far a VM is protected from the fabric."""
+    return status.shielded() if value == Protection.SHIELDED else status.encryption_supported()

@@ -1,0 +1,28 @@
+"""Pages of the tenant portal."""
+
+from django.urls import URLPattern, path
+
+from tenants.web import networks, shielding_data, virtual_machines, vm_commands
+
+app_name = "tenants"
+urlpatterns: list[URLPattern] = [
+    path("virtual-machines/", virtual_machines.VmList.as_view(), name="vms"),
+    path("virtual-machines/new/", virtual_machines.VmNew.as_view(), name="vm-new"),
+    path("virtual-machines/<uuid:pk>/", virtual_machines.VmPage.as_view(), name="vm"),
+    path("virtual-machines/<uuid:pk>/configure/", virtual_machines.VmConfigure.as_view(), name="vm-configure"),
+    path("virtual-machines/<uuid:pk>/activity/", virtual_machines.VmActivity.as_view(), name="vm-activity"),
+    path("virtual-machines/<uuid:pk>/start/", vm_commands.VmStart.as_view(), name="vm-start"),
+    path("virtual-machines/<uuid:pk>/stop/", vm_commands.VmStop.as_view(), name="vm-stop"),
+    path("virtual-machines/<uuid:pk>/retry/", vm_commands.VmRetry.as_view(), name="vm-retry"),
+    path("virtual-machines/<uuid:pk>/console/", vm_commands.VmConsole.as_view(), name="vm-console"),
+    path("virtual-machines/<uuid:pk>/remove/", vm_commands.VmRemove.as_view(), name="vm-remove"),
+    path("shielding-data/", shielding_data.ShieldingDataList.as_view(), name="shielding-data"),
+    path("shielding-data/new/", shielding_data.ShieldingDataNew.as_view(), name="shielding-data-new"),
+    path("shielding-data/guardian/", shielding_data.GuardianPage.as_view(), name="guardian"),
+    path("shielding-data/<uuid:pk>/", shielding_data.ShieldingDataPage.as_view(), name="shielding-data-file"),
+    path(
+        "shielding-data/<uuid:pk>/remove/", shielding_data.ShieldingDataRemove.as_view(), name="shielding-data-remove"
+    ),
+    path("networks/", networks.NetworkList.as_view(), name="networks"),
+    path("subscription/", networks.choose_subscription, name="subscription"),
+]
