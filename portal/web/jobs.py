@@ -32,7 +32,7 @@ def job_status(job: Job) -> Status:
     """A job's state as shape, word and colour."""
     match job.state:
         case JobState.QUEUED:
-            return status.in_progress("Waiting")
+            return status.pending()
         case JobState.RUNNING:
             return status.in_progress("Running", job.percent)
         case JobState.SUCCEEDED:
@@ -84,7 +84,7 @@ class JobPanel:
 
 
 _STEP_STATUS = {
-    StepState.PENDING: Status(status.Shape.UNPROTECTED, "Waiting", status.Tone.MUTED),
+    StepState.PENDING: status.pending(),
     StepState.DONE: status.running("Done"),
     StepState.SKIPPED: status.stopped("Not needed"),
 }

@@ -8,6 +8,7 @@ class Shape(StrEnum):
     """Icons of the sprite that stand for a state."""
 
     OK = "s-ok"
+    PENDING = "s-pending"
     STOPPED = "s-stopped"
     PAUSED = "s-paused"
     PROGRESS = "s-progress"
@@ -42,6 +43,10 @@ class Status:
     tone: Tone
     percent: int | None = None
     reason: str = ""
+
+
+def pending(word: str = "Waiting") -> Status:
+    return Status(Shape.PENDING, word, Tone.MUTED)
 
 
 def running(word: str = "Running") -> Status:

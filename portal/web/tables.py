@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from portal.web.status import Status
+from portal.web.times import time_element
 
 
 class NameColumn(tables.Column):
@@ -56,7 +57,7 @@ class TimeColumn(tables.Column):
     """A moment, shown in the reader's time zone with UTC on hover."""
 
     def render(self, value: datetime) -> SafeString:
-        return render_to_string("web/parts/time.html", {"at": value})
+        return time_element(value)
 
 
 class FingerprintColumn(tables.Column):

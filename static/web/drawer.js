@@ -3,7 +3,10 @@
 const drawer = document.getElementById("drawer");
 const opener = document.querySelector("[data-open-drawer]");
 
+let opening = false;
+
 function open() {
+  opening = true;
   window.htmx.trigger(opener, "opendrawer");
   drawer.showModal();
 }
@@ -29,7 +32,8 @@ if (drawer && opener && window.htmx) {
   document.addEventListener("htmx:afterSettle", (event) => {
     if (event.target.id === "drawer-form") {
       event.target.querySelector("[aria-invalid=true], input:not([type=hidden]), select, textarea")?.focus();
-    } else if (event.target.id === "drawer-body" && !drawer.contains(document.activeElement)) {
+    } else if (event.target.id === "drawer-body" && opening) {
+      opening = false;
       drawer.querySelector(".new-services a")?.focus();
     }
   });

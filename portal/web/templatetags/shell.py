@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 
 from portal.web.jobs import job_status
 from portal.web.status import Status
+from portal.web.times import time_element
 
 register = template.Library()
 
@@ -34,10 +35,10 @@ def status(state: Status) -> dict[str, Any]:
     return {"status": state}
 
 
-@register.inclusion_tag("web/parts/time.html")
-def moment(at: datetime | None) -> dict[str, Any]:
+@register.simple_tag
+def moment(at: datetime | None) -> SafeString:
     """A moment; a script shows it in the reader's time zone, UTC stays on hover."""
-    return {"at": at}
+    return time_element(at)
 
 
 @register.inclusion_tag("web/parts/fingerprint.html")

@@ -255,7 +255,11 @@ def test_a_page_is_not_wider_than_a_phone_or_twice_enlarged(open_page: Open, ten
         page = open_page(tenant, size=size)
         for address in ("/machines/", showcase.machine_url(showcase.by_name("web01")), "/new/", "/account/"):
             page.goto(address)
-            assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, (size, address)
+            over = page.evaluate(
+                """() => [...document.querySelectorAll('body *')].filter(e => e.checkVisibility() && !e.closest('.table-scroll'))
+                    .filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80))"""
+            )
+            assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, (size, address, over[-3:])
 
 
 def test_the_rail_opens_and_closes_on_a_phone(open_page: Open, tenant: User) -> None:
