@@ -6,6 +6,7 @@ on asking. At the end running virtual machines stay, unless HOST_STOP_VMS says o
 """
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -37,19 +38,24 @@ log = structlog.get_logger(__name__)
 REPORT_SECONDS: Final = 15.0
 _THREADS: Final = 4
 _GRACE_SECONDS: Final = 20.0
+_STOP_SECONDS: Final = 5.0
 _RELEASE_SECONDS: Final = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 _REFUSED_PAUSE: Final = 60.0
+_GIVE_UP_SOON: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.2}
 
 
 class Agent:
     """One host's process. `run` returns when it was told to end."""
 
-    def __init__(self, config: HostConfig, app: Celery, stop_vms: bool) -> None:
+    def __init__(self, config: HostConfig, app: Celery, stop_vms: bool, log_level: str = "INFO") -> None:
         self._config = config
         self._app = app
         self._stop_vms = stop_vms
-        self._ending = threading.Event()
+        self._log_level = log_level
+        self._ending, self._served = threading.Event(), threading.Event()
+        # A host goes on working while the broker is away, so sending must give up soon.
+        app.conf.broker_transport_options = {**app.conf.broker_transport_options, **_GIVE_UP_SOON}
         self._control_plane = ControlPlane(config.name, app.send_task)
         self._attestor = Attestor(config)
         self._machines = VirtualMachines(
@@ -68,6 +74,7 @@ class Agent:
             try:
                 self._serve()
             finally:
+                self._served.set()
                 become(None)
                 self._end()
 
@@ -75,13 +82,15 @@ class Agent:
         for work in (self._attend, self._stay_attested, self._watch):
             threading.Thread(target=work, name=work.__name__.strip("_"), daemon=True).start()
         worker = self._app.Worker(
-            hostname=f"{self._config.name}@%h",
+            hostname=f"{self._config.name}@{socket.gethostname()}",
             queues=[f"host.{self._config.name}"],
             pool="threads",
             concurrency=_THREADS,
             without_gossip=True,
             without_mingle=True,
             without_heartbeat=True,
+            loglevel=self._log_level,
+            quiet=True,
         )
         worker_ready.connect(_say_ready, weak=False)
         worker_shutting_down.connect(self._begin_to_end, weak=False)
@@ -142,8 +151,9 @@ class Agent:
         deadline = time.monotonic() + _GRACE_SECONDS
         while not self._ledger.idle and time.monotonic() < deadline:
             time.sleep(0.1)
-        if not self._ledger.idle:
-            self._ledger.interrupt_all()
+        self._ledger.interrupt_all()
+        if not self._served.wait(_STOP_SECONDS):
+            # Celery still waits: for a task that hangs, or for a broker that is away.
             self._end()
             os._exit(0)
 

@@ -19,10 +19,11 @@ from kombu.exceptions import OperationalError
 
 from fabric.hyperv.attestation import Attestor
 from fabric.hyperv.config import HostConfig
+from fabric.hyperv.errors import StateError
 from fabric.hyperv.key_release_trial import KeyReleaseTrial, try_key_release
-from fabric.hyperv.locks import Busy, exclusive
 from fabric.hyperv.measured_boot import MEASURED_PCRS, log_agrees
 from fabric.hyperv.operations import DRY
+from fabric.hyperv.status import agent_runs
 from fabric.hyperv.tpm import open_tpm
 from hgs.attestation.errors import AttestationError
 from hgs.client import AttestationClient, HgsError
@@ -111,7 +112,9 @@ _Examine = Callable[[_Findings], str]
 
 
 def diagnose_host(config: HostConfig) -> Diagnosis:
-    """Run every check; nothing that one meets keeps another from running."""
+    """Run every check; nothing that one meets keeps another from running. Raises `StateError` for an unknown host."""
+    if not config.state.directory.is_dir():
+        raise StateError(f"There is no host {config.name} here.", f"Start it: manage.py host {config.name}.")
     findings = _Findings(config)
     checks = tuple(_run(findings, code, title, examine) for code, title, examine in _CHECKS)
     return Diagnosis(config.name, datetime.now(UTC).isoformat(timespec="seconds"), checks)
@@ -125,6 +128,9 @@ def _run(findings: _Findings, code: str, title: str, examine: _Examine) -> Check
     except _Fail as failure:
         findings.failed.add(code)
         return Check(code, title, Outcome.FAILED, failure.sentence, failure.remedy)
+    except OSError as error:
+        findings.failed.add(code)
+        return Check(code, title, Outcome.FAILED, f"{error.strerror}: {error.filename}.", "Look at the host's own log.")
     except (DomainError, HgsError) as error:
         findings.failed.add(code)
         return Check(code, title, Outcome.FAILED, error.message, error.advice or "Look at the host's own log.")
@@ -147,10 +153,7 @@ def _disk_space(findings: _Findings) -> str:
 
 
 def _agent(findings: _Findings) -> str:
-    try:
-        with exclusive(findings.config.state.agent_lock, seconds=0, what="The agent"):
-            pass
-    except Busy:
+    if agent_runs(findings.config):
         return "The host's agent runs."
     name = findings.config.name
     raise _Fail("The host's agent does not run.", f"Start it: manage.py host {name}.")

@@ -54,7 +54,7 @@ if HAS_PAGES:
         *(["django_htmx.middleware.HtmxMiddleware", "portal.web.middleware.ShellMiddleware"] if IS_PORTAL else []),
     ]
 
-ROOT_URLCONF = "hgs.urls" if ROLE is GfRole.HGS else "portal.urls"
+ROOT_URLCONF = {GfRole.HGS: "hgs.urls", GfRole.HOST: "fabric.hyperv.urls"}.get(ROLE, "portal.urls")
 WSGI_APPLICATION = "portal.wsgi.application"
 
 TEMPLATES = [

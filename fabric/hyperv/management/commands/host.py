@@ -27,6 +27,6 @@ class Command(BaseCommand):
         try:
             config = host_config(options["name"])
             keep_profile(config, options["profile"])
-            Agent(config, app, settings.HOST_STOP_VMS).run()
+            Agent(config, app, settings.HOST_STOP_VMS, settings.LOG_LEVEL).run()
         except HostError as error:
             raise CommandError(f"{error.message} {error.advice}".strip()) from error

@@ -1,0 +1,209 @@
+"""`gf host`: on a host, what it is and how it is; on an administrator's machine, hosts in the portal.
+
+Commands of the first kind read the host's state folder and work without the portal; those of the second kind speak to
+the portal's REST API (GF_URL, GF_TOKEN).
+"""
+
+import base64
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from portal.cli.failure import FAILED, CliError
+from portal.cli.output import Format, output_option, show_record, show_rows
+from portal.cli.rest import RestClient
+
+if TYPE_CHECKING:
+    from fabric.hyperv.config import HostConfig
+
+_STATUS = (
+    ("name", "Name"),
+    ("running", "Agent runs"),
+    ("boot", "Boot"),
+    ("profile", "Profile"),
+    ("status", "Attestation"),
+    ("sub_statuses", "Sub-status"),
+    ("message", "Meaning"),
+    ("advice", "What to do"),
+    ("at", "Attested at"),
+    ("certificate_not_after", "Certificate until"),
+)
+_CHECKS = (("title", "Check"), ("outcome", "Outcome"), ("sentence", "Found"), ("remedy", "What to do"))
+_HOSTS = (
+    ("name", "Name"),
+    ("state", "State"),
+    ("attestation", "Attestation"),
+    ("accepts_vms", "Takes VMs"),
+    ("used_vms", "VMs"),
+    ("why_not", "Why not"),
+)
+
+
+@click.group()
+def host() -> None:
+    """Hosts: identity, baseline, attestation, diagnosis; registration in the portal."""
+
+
+# On the host itself
+
+
+@host.command()
+@click.argument("name")
+@click.option("--out", "-o", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
+def identity(name: str, out: Path) -> None:
+    """Write the host's platform identifier (its TPM's endorsement key), to be registered at HGS."""
+    state = _host(name).state
+    _write(out, state.require(state.platform_identifier, "platform identifier"))
+
+
+@host.command()
+@click.argument("name")
+@click.option("--out", "-o", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
+def baseline(name: str, out: Path) -> None:
+    """Write the boot log of the host's last boot, to be registered at HGS as a baseline for hosts like it."""
+    state = _host(name).state
+    _write(out, state.require(state.boot_log, "boot log"))
+
+
+@host.command("ci-policy")
+@click.argument("name")
+@click.option("--out", "-o", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
+def ci_policy(name: str, out: Path) -> None:
+    """Write the code-integrity policy in force on the host (unsigned), to be registered at HGS."""
+    state = _host(name).state
+    _write(out, state.require(state.ci_policy, "code-integrity policy"))
+
+
+@host.command()
+@click.argument("name")
+@output_option
+def status(name: str, output: Format) -> None:
+    """Show how the host last booted and attested. Exit code 1 unless it is attested."""
+    from fabric.hyperv.status import host_status
+
+    found = host_status(_host(name))
+    show_record(found, _STATUS, output)
+    _end(passed=found["attested"])
+
+
+@host.command()
+@click.argument("name")
+@output_option
+def attest(name: str, output: Format) -> None:
+    """Attest now, whatever certificate there is. Exit code 1 unless HGS attests the host."""
+    from fabric.hyperv.attestation import Attestor
+    from fabric.hyperv.status import host_status
+
+    config = _host(name)
+    state = Attestor(config).attest("command-line")
+    show_record({**host_status(config), "message": state.message, "advice": state.advice}, _STATUS, output)
+    _end(passed=state.passed)
+
+
+@host.command()
+@click.argument("name")
+@output_option
+def diagnose(name: str, output: Format) -> None:
+    """Check everything the host needs, up to a trial key release. Exit code 1 if a check failed."""
+    from fabric.hyperv.diagnose import diagnose_host
+
+    found = diagnose_host(_host(name))
+    rows = [check.to_json() for check in found.checks]
+    if output == "json":
+        show_record(found.to_json(), (), output)
+    else:
+        show_rows(rows, _CHECKS, output)
+    _end(passed=found.healthy)
+
+
+# In the portal
+
+
+@host.command()
+@click.argument("name")
+@click.option("--address", default="127.0.0.1", show_default=True, help="Where tenants reach its virtual machines.")
+@click.option("--token-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the token here, not out.")
+def register(name: str, address: str, token_file: Path | None) -> None:
+    """Register a host in the portal and print the token it starts with; the token is shown this once."""
+    with RestClient() as portal:
+        answer = portal.post("/api/v1/hosts/", json={"name": name, "address": address})
+    _give_token(str(answer["token"]), token_file)
+
+
+@host.command()
+@click.argument("name")
+@click.option("--token-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the token here, not out.")
+def token(name: str, token_file: Path | None) -> None:
+    """Renew a host's token; the old one stops working at once."""
+    with RestClient() as portal:
+        answer = portal.post(f"/api/v1/hosts/{_segment(name)}/token/")
+    _give_token(str(answer["token"]), token_file)
+
+
+@host.command("list")
+@output_option
+def list_hosts(output: Format) -> None:
+    """List the hosts of the fabric with what HGS says of them."""
+    with RestClient() as portal:
+        show_rows(list(portal.items("/api/v1/hosts/")), _HOSTS, output)
+
+
+@host.command()
+@click.argument("name")
+@click.option("--identity", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Platform identifier.")
+@click.option("--baseline", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Boot log.")
+@click.option("--ci-policy", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CI policy.")
+@click.option("--as", "label", default="", help="Name under which HGS shall keep it (default: the host's).")
+@output_option
+def submit(
+    name: str, identity: Path | None, baseline: Path | None, ci_policy: Path | None, label: str, output: Format
+) -> None:
+    """Submit a host's identity, baseline or CI policy to HGS, where an HGS administrator decides on it."""
+    files = {"host": identity, "baseline": baseline, "ci-policy": ci_policy}
+    given = {kind: path for kind, path in files.items() if path is not None}
+    if not given:
+        raise click.UsageError("Give at least one of --identity, --baseline and --ci-policy.")
+    rows = []
+    with RestClient() as portal:
+        for kind, path in given.items():
+            body = {"kind": kind, "name": label or name, "content": base64.b64encode(path.read_bytes()).decode()}
+            rows.append(portal.post(f"/api/v1/hosts/{_segment(name)}/submissions/", json=body))
+    show_rows(rows, (("kind", "Kind"), ("name", "Name"), ("state", "State"), ("id", "Id")), output)
+
+
+def _host(name: str) -> "HostConfig":
+    """The host's configuration; these commands run where its state folder is."""
+    os.environ.setdefault("GF_ROLE", "host")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+    from fabric.hyperv.config import host_config
+
+    return host_config(name)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    click.echo(f"Wrote {path} ({len(data)} bytes).")
+
+
+def _give_token(value: str, path: Path | None) -> None:
+    if path is None:
+        click.echo(value)
+        return
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(value + "\n")
+    click.echo(f"Wrote the token to {path}; start the host with HOST_TOKEN_FILE={path}.")
+
+
+def _segment(name: str) -> str:
+    if not name or not all(character.isalnum() or character in ".-" for character in name):
+        raise CliError(f"{name!r} is not a host name.")
+    return name
+
+
+def _end(*, passed: Any) -> None:
+    if not passed:
+        sys.exit(FAILED)
