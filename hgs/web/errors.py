@@ -8,22 +8,22 @@ def _page(request: HttpRequest, status: int, title: str, sentence: str) -> HttpR
     return render(request, "hgs/error.html", {"title": title, "sentence": sentence}, status=status)
 
 
-def bad_request(request: HttpRequest, _exception: Exception) -> HttpResponse:
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - Django passes it by name
     """400"""
     return _page(request, 400, "This request makes no sense", "HGS cannot read it.")
 
 
-def permission_denied(request: HttpRequest, _exception: Exception) -> HttpResponse:
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - Django passes it by name
     """403"""
     return _page(request, 403, "Not allowed", "Your account may not do this.")
 
 
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 - Django passes it by name
     """403 for a form that was not sent from HGS's own page, or long after it was opened."""
     return _page(request, 403, "Not done", "The form was out of date. Go back, reload the page and try again.")
 
 
-def not_found(request: HttpRequest, _exception: Exception) -> HttpResponse:
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - Django passes it by name
     """404"""
     return _page(request, 404, "Not found", "There is nothing at this address.")
 
