@@ -13,7 +13,7 @@ from django.test import Client
 
 from hgs.attestation.healthcert import CertificateKind, issue_health_certificate
 from hgs.attestation.tpm import spki_of
-from hgs.keyprotection.protector import Protector, serialise_protector
+from hgs.keyprotection.protector import Protector
 from hgs.keyprotection.release import new_request
 from hgs.wire import hgsa, kps
 from hgs.wire.platform_identifier import PlatformIdentifier, serialise_identifier
@@ -109,7 +109,7 @@ def make_tpm(identity: rsa.RSAPrivateKey) -> PythonTpm:
 
 def roll(client: Client, protector: Protector, certificate: bytes) -> tuple[kps.RollTransportKeyRequest, Any]:
     """Ask for keys; the request and the HTTP response."""
-    request = new_request(serialise_protector(protector), certificate)
+    request = new_request(protector, certificate)
     response = client.post(ROLL, kps.serialise_request(request), content_type="application/xml")
     return request, response
 

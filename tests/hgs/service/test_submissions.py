@@ -1,0 +1,223 @@
+"""What the fabric submits has no effect before an HGS administrator approves it."""
+
+import pytest
+from django.test import Client
+
+from hgs.commands.policies import set_policy_enabled
+from hgs.commands.submissions import approve, reject, submit
+from hgs.commands.trust import add_tpm_root, remove_host, remove_tpm_root, set_artefact_enabled
+from hgs.models import Baseline, CiPolicy, Submission, SubmissionState, TpmHost, TrustedTpmRoot
+from hgs.selectors.submissions import preview
+from portal.kernel.actor import Actor, system_actor
+from portal.kernel.errors import Conflict, Denied, Invalid
+from portal.kernel.models import AuditEvent
+from tests.hgs.attestation.boots import CI_POLICY
+from tests.hgs.attestation.tpm_hosts import Manufacturer
+from tests.hgs.service.conftest import ADMIN, FABRIC, REVIEWER, TENANT, Trusting
+from tests.hgs.service.hosts import Host
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def tpm_root(initialised: None, manufacturer: Manufacturer) -> TrustedTpmRoot:
+    (root,) = add_tpm_root(ADMIN, "", manufacturer.root)
+    return root
+
+
+def test_a_submission_waits(tpm_root: TrustedTpmRoot, hv01: Host, client: Client) -> None:
+    submission, created = submit(FABRIC, "host", "hv01", hv01.identity_file)
+    assert created
+    assert submission.state == SubmissionState.PENDING
+    assert not TpmHost.objects.exists()
+    assert hv01.begin(client).status == 403
+
+
+def test_approval_makes_a_host_known(tpm_root: TrustedTpmRoot, hv01: Host, client: Client) -> None:
+    submission, _ = submit(FABRIC, "host", "hv01", hv01.identity_file)
+    approved = approve(ADMIN, submission)
+    assert (approved.state, approved.decided_by) == (SubmissionState.APPROVED, "ann")
+    assert (TpmHost.objects.get().name, TpmHost.objects.get().approved_by) == ("hv01", "ann")
+    assert hv01.begin(client).status == 200
+    events = list(AuditEvent.objects.order_by("sequence").values_list("event", "actor_name"))
+    assert events[-2:] == [("submission:created", "fabric"), ("submission:approved", "ann")]
+
+
+def test_rejection_changes_nothing_and_the_same_may_be_asked_again(tpm_root: TrustedTpmRoot, hv01: Host) -> None:
+    submission, _ = submit(FABRIC, "host", "hv01", hv01.identity_file)
+    rejected = reject(ADMIN, submission, "not ours")
+    assert (rejected.state, rejected.reason) == (SubmissionState.REJECTED, "not ours")
+    assert not TpmHost.objects.exists()
+    again, created = submit(FABRIC, "host", "hv01", hv01.identity_file)
+    assert created
+    assert again.pk != submission.pk
+
+
+def test_the_same_content_asks_once(tpm_root: TrustedTpmRoot, hv01: Host) -> None:
+    first, _ = submit(FABRIC, "host", "hv01", hv01.identity_file)
+    second, created = submit(FABRIC, "host", "HV01", hv01.identity_file)
+    assert (second.pk, created) == (first.pk, False)
+    approve(ADMIN, first)
+    third, created = submit(FABRIC, "host", "hv01", hv01.identity_file)
+    assert (third.pk, third.state, created) == (first.pk, SubmissionState.APPROVED, False)
+
+
+@pytest.mark.parametrize("decide", [approve, reject])
+def test_decisions_are_final(tpm_root: TrustedTpmRoot, hv01: Host, decide: object) -> None:
+    submission, _ = submit(FABRIC, "host", "hv01", hv01.identity_file)
+    approve(ADMIN, submission)
+    with pytest.raises(Conflict):
+        decide(ADMIN, submission)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("actor", [FABRIC, REVIEWER, TENANT, system_actor("auto-approve")])
+def test_only_an_hgs_administrator_decides(tpm_root: TrustedTpmRoot, hv01: Host, actor: Actor) -> None:
+    submission, _ = submit(FABRIC, "host", "hv01", hv01.identity_file)
+    for decide in (approve, reject):
+        with pytest.raises(Denied):
+            decide(actor, submission)
+    assert not TpmHost.objects.exists()
+
+
+@pytest.mark.parametrize("actor", [FABRIC, REVIEWER, TENANT, system_actor("sweep")])
+def test_only_an_hgs_administrator_changes_what_is_trusted(fabric: Trusting, actor: Actor) -> None:
+    changes = [
+        lambda: add_tpm_root(actor, "", b""),
+        lambda: remove_tpm_root(actor, TrustedTpmRoot.objects.get()),
+        lambda: remove_host(actor, TpmHost.objects.get()),
+        lambda: set_artefact_enabled(actor, Baseline.objects.get(), False),
+        lambda: set_artefact_enabled(actor, CiPolicy.objects.get(), False),
+        lambda: set_policy_enabled(actor, "Hgs_NoDumps", False),
+    ]
+    for change in changes:
+        with pytest.raises(Denied):
+            change()
+
+
+@pytest.mark.parametrize("actor", [REVIEWER, TENANT])
+def test_only_the_fabric_and_administrators_submit(initialised: None, actor: Actor) -> None:
+    with pytest.raises(Denied):
+        submit(actor, "ci-policy", "x", CI_POLICY)
+
+
+@pytest.mark.parametrize("kind", ["host", "baseline", "ci-policy"])
+@pytest.mark.parametrize("content", [b"", b"garbage", b"<PlatformIdentifier/>", bytes(4096)])
+def test_a_file_that_is_not_of_its_kind_is_refused_at_the_door(initialised: None, kind: str, content: bytes) -> None:
+    with pytest.raises(Invalid) as caught:
+        submit(FABRIC, kind, "x", content)
+    assert caught.value.code == f"not-a-{kind}"
+    assert not Submission.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["", "-x", "a b", "x" * 65, "a\nb", "ü"])
+def test_a_name_that_is_none_is_refused(initialised: None, name: str) -> None:
+    with pytest.raises(Invalid):
+        submit(FABRIC, "ci-policy", name, CI_POLICY)
+
+
+def test_another_kind_is_refused(initialised: None) -> None:
+    with pytest.raises(Invalid):
+        submit(FABRIC, "guardian", "x", CI_POLICY)
+
+
+# ---- what stands in the way of approval ----------------------------------------------------------------------------
+
+
+def test_a_host_of_an_untrusted_maker_is_not_approved(initialised: None, hv01: Host) -> None:
+    submission, _ = submit(FABRIC, "host", "hv01", hv01.identity_file)
+    with pytest.raises(Invalid) as caught:
+        approve(ADMIN, submission)
+    assert caught.value.code == "ek-certificate"
+    submission.refresh_from_db()
+    assert submission.state == SubmissionState.PENDING
+    assert "cannot be approved yet" in " ".join(preview(ADMIN, submission).warnings)
+
+
+def test_a_maker_of_the_same_name_is_another_maker(initialised: None, hv01: Host) -> None:
+    add_tpm_root(ADMIN, "", Manufacturer().root)
+    with pytest.raises(Invalid):
+        approve(ADMIN, submit(FABRIC, "host", "hv01", hv01.identity_file)[0])
+
+
+def test_a_name_stands_for_one_tpm(fabric: Trusting, hv02: Host) -> None:
+    submission, _ = submit(FABRIC, "host", "HV01", hv02.identity_file)
+    with pytest.raises(Conflict) as caught:
+        approve(ADMIN, submission)
+    assert caught.value.code == "host-known"
+
+
+def test_a_tpm_stands_for_one_name(fabric: Trusting, hv01: Host) -> None:
+    submission, _ = submit(FABRIC, "host", "hv09", hv01.identity_file)
+    with pytest.raises(Conflict) as caught:
+        approve(ADMIN, submission)
+    assert caught.value.code == "tpm-known"
+
+
+def test_an_artefact_name_stands_for_one_content(fabric: Trusting) -> None:
+    from hgs.attestation.ci_policy import build_ci_policy
+
+    submission, _ = submit(FABRIC, "ci-policy", "Hosts", build_ci_policy("other", (1, 0, 0, 0)))
+    with pytest.raises(Conflict) as caught:
+        approve(ADMIN, submission)
+    assert caught.value.code == "artefact-name-taken"
+
+
+def test_two_logs_that_say_the_same_are_one_baseline(fabric: Trusting, hv02: Host) -> None:
+    fabric("baseline", "r2", hv02.log)
+    assert Baseline.objects.count() == 1
+
+
+def test_a_tpm_root_must_be_an_authority(initialised: None, hv01: Host) -> None:
+    for content in (hv01.ek_certificate, b"garbage", b"-----BEGIN CERTIFICATE-----\n", b"x" * 70_000):
+        with pytest.raises(Invalid):
+            add_tpm_root(ADMIN, "", content)
+    assert not TrustedTpmRoot.objects.exists()
+
+
+# ---- automatic approval --------------------------------------------------------------------------------------------
+
+
+def test_automatic_approval_joins_the_two_steps(tpm_root: TrustedTpmRoot, hv01: Host, settings: object) -> None:
+    settings.HGS_AUTO_APPROVE = True  # type: ignore[attr-defined]
+    submission, _ = submit(FABRIC, "host", "hv01", hv01.identity_file)
+    assert (submission.state, submission.decided_by) == (SubmissionState.APPROVED, "auto-approve")
+    assert TpmHost.objects.get().approved_by == "auto-approve"
+
+
+def test_what_automatic_approval_cannot_do_waits_with_the_reason(
+    initialised: None, hv01: Host, settings: object
+) -> None:
+    settings.HGS_AUTO_APPROVE = True  # type: ignore[attr-defined]
+    submission, _ = submit(FABRIC, "host", "hv01", hv01.identity_file)
+    assert submission.state == SubmissionState.PENDING
+    assert submission.reason.startswith("Not approved automatically:")
+    assert not TpmHost.objects.exists()
+
+
+# ---- what the administrator sees -----------------------------------------------------------------------------------
+
+
+def test_previews_say_what_would_change(tpm_root: TrustedTpmRoot, hv01: Host) -> None:
+    host, _ = submit(FABRIC, "host", "hv01", hv01.identity_file)
+    seen = preview(ADMIN, host)
+    assert seen.change == "A new host: the TPM with this endorsement key may attest, as hv01."
+    assert dict(seen.facts)["Certificate leads to"]
+    approve(ADMIN, host)
+    assert preview(ADMIN, host).change.startswith("Nothing:")
+    policy, _ = submit(FABRIC, "ci-policy", "hosts", CI_POLICY)
+    facts = dict(preview(ADMIN, policy).facts)
+    assert (facts["Policy version"], facts["Mode"]) == ("10.0.0.0", "enforced")
+
+
+def test_an_audit_mode_policy_is_marked(initialised: None) -> None:
+    from hgs.attestation.ci_policy import build_ci_policy
+
+    policy, _ = submit(FABRIC, "ci-policy", "audit", build_ci_policy("audit", audit=True))
+    seen = preview(ADMIN, policy)
+    assert dict(seen.facts)["Mode"] == "audit"
+    assert any("audit mode" in warning for warning in seen.warnings)
+
+
+def test_a_locked_policy_cannot_be_disabled(initialised: None) -> None:
+    with pytest.raises(Conflict):
+        set_policy_enabled(ADMIN, "Hgs_SecureBootEnabled", False)
