@@ -138,7 +138,7 @@ def _read(response: httpx2.Response, limit: int, deadline: float) -> bytes:
     if response.headers.get("content-encoding", "identity") != "identity":
         raise HgsProtocolError("HGS answered with a compressed body, which was not asked for.")
     body = bytearray()
-    for chunk in response.iter_raw():
+    for chunk in response.iter_bytes():
         body += chunk
         if len(body) > limit:
             raise HgsProtocolError(f"The answer of HGS is longer than {limit} bytes.")

@@ -17,6 +17,7 @@ from hgs.policy import Action, may
 from hgs.selectors.submissions import pending_count
 from portal.kernel.actor import Actor, user_actor
 from portal.kernel.errors import DomainError, NotFound
+from portal.kernel.policy import Denial
 
 _P = ParamSpec("_P")
 _View = Callable[Concatenate[HttpRequest, Actor, _P], HttpResponse]
@@ -33,25 +34,22 @@ def _shown(guarded: _Route[_P], view: Callable[..., Any], methods: list[str]) ->
     return never_cache(require_http_methods(methods)(guarded))
 
 
-def page(action: Action = Action.READ) -> Callable[[_View[_P]], _Route[_P]]:
-    """A page to look at (GET). What is not there is a 404; a person without the right is told so."""
+def page(view: _View[_P]) -> _Route[_P]:
+    """A page to look at (GET), for people of HGS. What is not there is a 404 that says so."""
 
-    def decorate(view: _View[_P]) -> _Route[_P]:
-        def guarded(request: HttpRequest, /, *args: _P.args, **kwargs: _P.kwargs) -> HttpResponse:
-            actor = _actor(request)
-            if actor is None:
-                return redirect_to_login(request.get_full_path(), reverse("hgs:sign-in"))
-            decision = may(actor, action)
-            if not decision:
-                return render(request, "hgs/denied.html", {"reason": getattr(decision, "reason", "")}, status=403)
-            try:
-                return view(request, actor, *args, **kwargs)
-            except NotFound as error:
-                return render(request, "hgs/not_found.html", context(actor, "", error=error), status=404)
+    def guarded(request: HttpRequest, /, *args: _P.args, **kwargs: _P.kwargs) -> HttpResponse:
+        actor = _actor(request)
+        if actor is None:
+            return redirect_to_login(request.get_full_path(), reverse("hgs:sign-in"))
+        decision = may(actor, Action.READ)
+        if isinstance(decision, Denial):
+            return render(request, "hgs/denied.html", {"reason": decision.reason}, status=403)
+        try:
+            return view(request, actor, *args, **kwargs)
+        except NotFound as error:
+            return render(request, "hgs/not_found.html", context(actor, "", error=error), status=404)
 
-        return _shown(guarded, view, ["GET", "HEAD"])
-
-    return decorate
+    return _shown(guarded, view, ["GET", "HEAD"])
 
 
 def deed(back_to: str) -> Callable[[Callable[Concatenate[HttpRequest, Actor, _P], str]], _Route[_P]]:
