@@ -30,9 +30,10 @@ def up() -> None:
         (layout.VAR / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
     for role in ("portal", "hgs"):
         migrate(role)
-    fresh = [process.name for process in plan.services() if processes.start(process)]
+    fresh = [*processes.start(*plan.brokers()), *processes.start(*plan.services())]
     if fresh:
-        print(f"Started {', '.join(fresh)} ({time.monotonic() - started:.0f} s).", flush=True)
+        names = ", ".join(process.name for process in fresh)
+        print(f"Started {names} ({time.monotonic() - started:.0f} s).", flush=True)
 
 
 def down() -> None:

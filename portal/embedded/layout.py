@@ -15,6 +15,7 @@ HGS_PORT = int(os.environ.get("HGS_PORT", "8081"))
 PORTAL_URL = f"http://127.0.0.1:{PORTAL_PORT}"
 HGS_URL = f"http://127.0.0.1:{HGS_PORT}"
 HOSTS = ("hv01", "hv02", "hv03")
+TAMPERED_HOSTS = ("hv03",)
 
 
 def host_dir(name: str) -> Path:

@@ -104,20 +104,29 @@ def beat() -> Process:
 
 def host(name: str) -> Process:
     token = layout.host_dir(name) / "token"
+    profile = "tampered" if name in layout.TAMPERED_HOSTS else "healthy"
     return Process(
         name=f"host-{name}",
         command=(*MANAGE, "host", name),
-        environment=environment("host", HOST_TOKEN_FILE=str(token)),
+        environment=environment("host", HOST_TOKEN_FILE=str(token), HOST_PROFILE=profile, HOST_STOP_VMS="true"),
         is_ready=_ready_file(f"host-{name}"),
         stop_seconds=40,
     )
 
 
+def brokers() -> list[Process]:
+    """The embedded broker, unless REDIS_URL names one of your own."""
+    return [] if os.environ.get("REDIS_URL") else [broker()]
+
+
 def services() -> list[Process]:
-    """Everything but the hosts, in the order they start; a broker of one's own is used where REDIS_URL names it."""
-    embedded_broker = [] if os.environ.get("REDIS_URL") else [broker()]
-    return [*embedded_broker, hgs(), portal(), worker(), beat()]
+    return [hgs(), portal(), worker(), beat()]
+
+
+def hosts() -> list[Process]:
+    return [host(name) for name in layout.HOSTS]
 
 
 def everything() -> list[Process]:
-    return [*services(), *(host(name) for name in layout.HOSTS)]
+    """In the order in which they start; they stop the other way round."""
+    return [*brokers(), *services(), *hosts()]

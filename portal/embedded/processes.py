@@ -29,7 +29,7 @@ class Process:
     command: Sequence[str]
     environment: Mapping[str, str]
     is_ready: Callable[[], bool]
-    ready_seconds: float = 60
+    ready_seconds: float = 120
     stop_seconds: float = 20
 
     @property
@@ -64,10 +64,15 @@ def running_pid(process: Process) -> int | None:
     return int(pid) if _start_time(int(pid)) == started else None
 
 
-def start(process: Process) -> bool:
-    """Starts it unless it runs; True when it was started. Returns when it is ready."""
-    if running_pid(process) is not None:
-        return False
+def start(*wanted: Process) -> list[Process]:
+    """Starts those that do not run, all at once; returns them when every one is ready."""
+    started = [(process, _launch(process)) for process in wanted if running_pid(process) is None]
+    for process, child in started:
+        _wait_until_ready(process, child)
+    return [process for process, _ in started]
+
+
+def _launch(process: Process) -> subprocess.Popen[bytes]:
     for folder in (layout.RUN, layout.LOGS):
         folder.mkdir(parents=True, exist_ok=True)
     process.ready_file.unlink(missing_ok=True)
@@ -82,16 +87,18 @@ def start(process: Process) -> bool:
             start_new_session=True,
         )
     process.pid_file.write_text(f"{child.pid} {_start_time(child.pid)}", encoding="ascii")
-    _wait_until_ready(process, child)
-    return True
+    return child
 
 
 def _wait_until_ready(process: Process, child: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + process.ready_seconds
-    while not process.is_ready():
+    while True:
+        # Death is looked for first: somebody else may answer on its port.
         if child.poll() is not None:
             process.pid_file.unlink(missing_ok=True)
             raise ProcessTrouble(f"{process.name} ended at once.\n{log_end(process)}")
+        if process.is_ready():
+            return
         if time.monotonic() > deadline:
             raise ProcessTrouble(
                 f"{process.name} is not ready after {process.ready_seconds:.0f} s.\n{log_end(process)}"

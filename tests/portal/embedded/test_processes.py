@@ -39,7 +39,7 @@ def sleeper() -> Iterator[Process]:
 
 
 def test_a_second_start_leaves_the_first_process_alone(sleeper: Process) -> None:
-    assert processes.start(sleeper)
+    assert processes.start(sleeper) == [sleeper]
     pid = processes.running_pid(sleeper)
     assert not processes.start(sleeper)
     assert processes.running_pid(sleeper) == pid
