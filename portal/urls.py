@@ -5,10 +5,11 @@ from django.urls import include, path
 from django.urls.resolvers import URLPattern, URLResolver
 
 from portal.kernel.health import livez, readyz
+from portal.web.access import Access, open_to
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("livez", livez),
-    path("readyz", readyz),
+    path("livez", open_to(Access.PUBLIC)(livez)),
+    path("readyz", open_to(Access.PUBLIC)(readyz)),
     path("account/", include("portal.accounts.urls")),
     path("api/", include("portal.api.urls")),
 ]

@@ -14,7 +14,6 @@ from portal.kernel import audit
 from portal.kernel.actor import Actor, Role
 from portal.kernel.errors import Conflict, Invalid, NotFound
 
-
 MOST_TOKENS = 50
 
 
@@ -32,7 +31,11 @@ def create_user(actor: Actor, *, username: str, password: str, role: Role, email
         with transaction.atomic():
             user.save()
             audit.record(
-                actor, "user:create", target_type="user", target_id=user.pk, summary=f"{username} was added as {role.value}"
+                actor,
+                "user:create",
+                target_type="user",
+                target_id=user.pk,
+                summary=f"{username} was added as {role.value}",
             )
     except IntegrityError as error:
         raise Conflict("user-exists", f"There is a user {username} already.", "Choose another name.") from error
@@ -55,7 +58,9 @@ def change_password(actor: Actor, user: User, *, current: str, new: str) -> None
         Invalid: the current password is wrong, or the new one too weak.
     """
     if not user.check_password(current):
-        raise Invalid("wrong-password", "The password was not changed.", fields={"current": "This is not your password."})
+        raise Invalid(
+            "wrong-password", "The password was not changed.", fields={"current": "This is not your password."}
+        )
     _check_password(new, user, "new")
     with transaction.atomic():
         user.set_password(new)
@@ -128,5 +133,9 @@ def end_session(actor: Actor, user: User, sign_in_id: int) -> None:
     with transaction.atomic():
         row.delete()
         audit.record(
-            actor, "session:end", target_type="user", target_id=user.pk, summary=f"{user} ended a session from {row.address}"
+            actor,
+            "session:end",
+            target_type="user",
+            target_id=user.pk,
+            summary=f"{user} ended a session from {row.address}",
         )

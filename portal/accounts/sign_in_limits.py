@@ -38,7 +38,9 @@ def _subjects(username: str, address: str) -> list[tuple[Limit, str]]:
 def minutes_to_wait(username: str, address: str) -> int:
     """Whole minutes until another attempt is looked at; 0 where one is allowed now."""
     try:
-        reached = [limit for limit, who in _subjects(username, address) if cache.get(_key(limit, who), 0) >= limit.failures]
+        reached = [
+            limit for limit, who in _subjects(username, address) if cache.get(_key(limit, who), 0) >= limit.failures
+        ]
     except Exception:
         log.exception("sign-in limits are off: the cache does not answer")
         return 0

@@ -14,7 +14,7 @@ _BROWSER_LENGTH = 200
 
 
 @receiver(user_logged_in)
-def remember_session(sender: object, request: HttpRequest | None, user: User, **_: Any) -> None:
+def remember_session(request: HttpRequest | None, user: User, **_: Any) -> None:
     if request is None or not hasattr(request, "session") or request.session.session_key is None:
         return
     SignIn.objects.update_or_create(
@@ -31,7 +31,7 @@ def remember_session(sender: object, request: HttpRequest | None, user: User, **
 
 
 @receiver(user_logged_out)
-def forget_session(sender: object, request: HttpRequest, user: User | None, **_: Any) -> None:
+def forget_session(request: HttpRequest, user: User | None, **_: Any) -> None:
     if user is None:
         return
     SignIn.objects.filter(session_key=request.session.session_key or "").delete()

@@ -38,7 +38,9 @@ def mint() -> tuple[str, str, int, bytes]:
     """
     peppers = _peppers()
     if not peppers:
-        raise Unavailable("no-token-pepper", "API tokens are off: TOKEN_PEPPERS is not set.", "Ask the operator to set it.")
+        raise Unavailable(
+            "no-token-pepper", "API tokens are off: TOKEN_PEPPERS is not set.", "Ask the operator to set it."
+        )
     number = next(iter(peppers))
     key_id = secrets.token_hex(6)
     token = f"gf_{key_id}_{secrets.token_hex(32)}"

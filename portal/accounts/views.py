@@ -135,14 +135,13 @@ class NewTokenView(AccountCommand):
         )
         return Outcome(reverse("accounts:tokens"), f"Token {data['name']} was created.")
 
-    def succeed(self, outcome: Outcome) -> HttpResponse:
+    def succeed(self, outcome: Outcome) -> HttpResponse:  # noqa: ARG002 - the token itself is the answer
         assert self.minted is not None  # noqa: S101 - run() has just made it
         token, text = self.minted
         context = self.get_context_data(token=token, token_text=text, form=None)
-        response = self.response_class(
+        return self.response_class(
             self.request, "accounts/token_made.html", context, headers={"Cache-Control": "no-store"}
         )
-        return response
 
 
 class RevokeTokenView(AccountCommand):
@@ -156,7 +155,7 @@ class RevokeTokenView(AccountCommand):
     def consequences(self) -> list[str]:
         return [f"Whatever uses {self.object.name} is refused from now on.", "A revoked token cannot be brought back."]
 
-    def run(self, data: dict[str, Any]) -> Outcome:
+    def run(self, data: dict[str, Any]) -> Outcome:  # noqa: ARG002 - nothing is asked
         token = commands.revoke_token(self.actor, self.user, self.kwargs["key_id"])
         return Outcome(reverse("accounts:tokens"), f"Token {token.name} was revoked.")
 
@@ -172,7 +171,6 @@ class EndSessionView(AccountCommand):
     def consequences(self) -> list[str]:
         return [f"The browser at {self.object.address} is signed out at once."]
 
-    def run(self, data: dict[str, Any]) -> Outcome:
+    def run(self, data: dict[str, Any]) -> Outcome:  # noqa: ARG002 - nothing is asked
         commands.end_session(self.actor, self.user, self.kwargs["pk"])
         return Outcome(reverse("accounts:sessions"), "The session was ended.")
-

@@ -30,7 +30,13 @@ class ProblemRenderer(JSONRenderer):
 
 
 def problem(
-    status: int, code: str, detail: str, *, advice: str = "", fields: Mapping[str, Any] | None = None, instance: str = ""
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    advice: str = "",
+    fields: Mapping[str, Any] | None = None,
+    instance: str = "",
 ) -> dict[str, Any]:
     """A problem document without its empty members."""
     document = {
@@ -60,13 +66,17 @@ def _document(error: Exception, instance: str) -> dict[str, Any] | None:
     match error:
         case DomainError():
             fields = error.fields if isinstance(error, Invalid) else {}
-            return problem(error.status, error.code, error.message, advice=error.advice, fields=fields, instance=instance)
+            return problem(
+                error.status, error.code, error.message, advice=error.advice, fields=fields, instance=instance
+            )
         case Http404() | ObjectDoesNotExist():
             return problem(404, "http-not-found", "There is nothing here that you may see.", instance=instance)
         case PermissionDenied():
             return problem(403, "http-forbidden", "You may not do this.", instance=instance)
         case exceptions.ValidationError():
-            return problem(400, "invalid-request", "The request is not valid.", fields=_flatten(error.detail), instance=instance)
+            return problem(
+                400, "invalid-request", "The request is not valid.", fields=_flatten(error.detail), instance=instance
+            )
         case exceptions.APIException():
             name = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
             return problem(error.status_code, f"http-{name}", str(error.detail), instance=instance)

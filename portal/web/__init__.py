@@ -16,14 +16,14 @@ a service in the rail, `NewItem`, `SearchProvider`, `ItemProvider` (ALL ITEMS), 
         empty = Empty("No host is registered yet.", "Register a host", "fabric:host-new")
         def get_rows(self): return Host.objects.visible_to(self.actor)
 
-*A detail page* subclasses `views.ObjectDetailView` with `get_object()`, `get_status()`, `get_glance()` (lines of `Fact`),
-`get_job_id()`, and a template that extends `web/detail.html` and fills block `dashboard`. One class per pivot; the
-pivots are a tuple of `PivotOf`, shared.
+*A detail page* subclasses `views.ObjectDetailView` with `get_object()`, `get_status()`, `get_glance()` (lines of
+`Fact`), `get_job_id()`, and a template that extends `web/detail.html` and fills block `dashboard`. One class per pivot;
+the pivots are a tuple of `PivotOf`, shared.
 
-*A command* subclasses `views.CommandView`: `form_class` and/or `consequences()`, `run(data) -> Outcome`. `run` calls the
-application's command function with `self.actor`; a `DomainError` becomes a failure in the notification bar and an error
-on the form. With `new_item = "<key>"` it is the form of a NEW drawer entry. `command = DRAIN` guards it by the policy
-that draws its button.
+*A command* subclasses `views.CommandView`: `form_class` and/or `consequences()`, `run(data) -> Outcome`. `run` calls
+the application's command function with `self.actor`; a `DomainError` becomes a failure in the notification bar and an
+error on the form. With `new_item = "<key>"` it is the form of a NEW drawer entry. `command = DRAIN` guards it by the
+policy that draws its button. `views.BulkCommandView` does the same to several objects, one by one.
 
 Every view states `access` (see `portal.web.access`); one that does not is closed. Template tags are in
 `{% load shell %}`: `{% icon "server" %}`, `{% status s %}`, `{% moment at %}`, `{% fingerprint text %}`,

@@ -51,6 +51,6 @@ def decision_of(view: Callable[..., Any]) -> Access | None:
 
 
 def admits(access: Access, actor: Actor) -> bool:
-    """Whether a signed-in actor belongs behind a decision; the wrong portal is answered like a page that is not there."""
+    """Whether a signed-in actor belongs behind a decision; the wrong portal answers as if it had no such page."""
     role = _ROLE_OF.get(access)
     return role is None or role in actor.roles

@@ -1,7 +1,7 @@
 """Commands of the command bar: one object draws the button and guards the call.
 
-An application defines `START = ObjectCommand("start", "Start", "play", "tenants:vm-start", policy.start)` once. Lists and
-detail pages draw it, `CommandView` guards it, and a refusal is shown as the same sentence in each place.
+An application defines `START = ObjectCommand("start", "Start", "play", "tenants:vm-start", policy.start)` once. Lists
+and detail pages draw it, `CommandView` guards it, and a refusal is shown as the same sentence in each place.
 """
 
 from collections.abc import Callable, Sequence
@@ -83,7 +83,5 @@ def row_commands(commands: Sequence[ObjectCommand], actor: Actor, row: object, p
     said: dict[str, dict[str, str]] = {}
     for command in commands:
         decision = command.decide(actor, row)
-        said[command.key] = (
-            {"reason": decision.reason} if isinstance(decision, Denial) else {"url": command.url(pk)}
-        )
+        said[command.key] = {"reason": decision.reason} if isinstance(decision, Denial) else {"url": command.url(pk)}
     return said

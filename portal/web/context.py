@@ -1,4 +1,4 @@
-"""The template variable `shell`: what the frame around a page shows. Fragments never touch it, so it costs them nothing."""
+"""The template variable `shell`: the frame around a page. Fragments never touch it, so it costs them nothing."""
 
 import hashlib
 from collections.abc import Sequence

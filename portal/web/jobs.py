@@ -159,9 +159,7 @@ class TrayLine:
 def tray(actor: Actor, portal: Portal, limit: int = 8) -> list[TrayLine]:
     """Running jobs first, then what failed during the last day."""
     since = timezone.now() - FAILURES_SHOWN_FOR
-    jobs = visible_jobs(actor, portal).filter(
-        Q(state__in=OPEN_STATES) | Q(state__in=_FAILURES, finished_at__gte=since)
-    )
+    jobs = visible_jobs(actor, portal).filter(Q(state__in=OPEN_STATES) | Q(state__in=_FAILURES, finished_at__gte=since))
     ordered = sorted(jobs.order_by("-created_at")[: limit * 2], key=lambda job: not job.is_open)[:limit]
     return [
         TrayLine(

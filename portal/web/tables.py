@@ -19,7 +19,7 @@ from portal.web.status import Status
 from portal.web.times import time_element
 
 
-class NameColumn(tables.Column):
+class NameColumn(tables.Column):  # type: ignore[misc]
     """The object's name as the link to its page; `url` turns a record into an address."""
 
     def __init__(self, *args: Any, url: Callable[[Any], str], icon: Callable[[Any], str] | None = None, **kwargs: Any):
@@ -39,7 +39,7 @@ class NameColumn(tables.Column):
         )
 
 
-class StatusColumn(tables.Column):
+class StatusColumn(tables.Column):  # type: ignore[misc]
     """Shape, word and colour; `of` turns a record into a `Status`, so that one bad row cannot empty the list."""
 
     def __init__(self, *args: Any, of: Callable[[Any], Status], **kwargs: Any):
@@ -53,21 +53,21 @@ class StatusColumn(tables.Column):
         return render_to_string("web/parts/status.html", {"status": self.status_of(record)})
 
 
-class TimeColumn(tables.Column):
+class TimeColumn(tables.Column):  # type: ignore[misc]
     """A moment, shown in the reader's time zone with UTC on hover."""
 
     def render(self, value: datetime) -> SafeString:
         return time_element(value)
 
 
-class FingerprintColumn(tables.Column):
+class FingerprintColumn(tables.Column):  # type: ignore[misc]
     """A fingerprint's beginning in monospace; the whole of it is on the object's page."""
 
     def render(self, value: str) -> SafeString:
         return format_html('<code class="fingerprint" title="{}">{}…</code>', value, value[:12])
 
 
-class NumberColumn(tables.Column):
+class NumberColumn(tables.Column):  # type: ignore[misc]
     """Figures, aligned at their last digit."""
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -96,7 +96,7 @@ class Line:
     commands: str
 
 
-class BaseTable(tables.Table):
+class BaseTable(tables.Table):  # type: ignore[misc]
     """The shape of every table; `heads()` and `lines()` are what the template draws."""
 
     class Meta:

@@ -19,7 +19,9 @@ def _shared(portal: Portal) -> list[URLPattern]:
         path(f"{prefix}activity/", frame.ActivityPage.as_view(access=access), name=f"{portal}-activity"),
         path(f"{prefix}activity/<uuid:pk>/", frame.JobPage.as_view(access=access), name=f"{portal}-job"),
         path(
-            f"{prefix}activity/<uuid:pk>/panel/", frame.JobPanelFragment.as_view(access=access), name=f"{portal}-job-panel"
+            f"{prefix}activity/<uuid:pk>/panel/",
+            frame.JobPanelFragment.as_view(access=access),
+            name=f"{portal}-job-panel",
         ),
         path(f"{prefix}live/", frame.LiveParts.as_view(access=access), name=f"{portal}-live"),
     ]

@@ -132,7 +132,9 @@ class CommandView(ShellView):
         )
         if self.typed_name():
             form.fields["typed_name"] = forms.CharField(
-                label=f"Type {self.typed_name()} to confirm", widget=forms.TextInput(attrs={"autocomplete": "off"})
+                label="Its name, to confirm",
+                help_text=f"Type {self.typed_name()}. This cannot be undone.",
+                widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}),
             )
         return form
 

@@ -1,21 +1,18 @@
 """Pages that belong to the frame: home, NEW, search, activity, notifications, theme and language."""
 
-from collections.abc import Sequence
 from itertools import islice
 from typing import Any
-from urllib.parse import urlsplit
 
+import django_tables2 as tables
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.csrf import requires_csrf_token
 from django.views.decorators.http import require_GET, require_POST
 
 from portal.kernel.actor import Role
 from portal.web import registry
 from portal.web.access import Access, open_to
-from portal.web.commands import CommandButton
 from portal.web.context import THEME_COOKIE, THEMES, Shell
 from portal.web.jobs import panel_for, visible_jobs
 from portal.web.notifications import dismiss
@@ -24,8 +21,6 @@ from portal.web.tables import BaseTable, NameColumn, StatusColumn
 from portal.web.views.base import PageView
 from portal.web.views.commands import drawer_columns
 from portal.web.views.lists import Empty, ObjectListView
-
-import django_tables2 as tables
 
 A_YEAR = 365 * 24 * 3600
 HITS_PER_KIND = 10
@@ -199,4 +194,4 @@ def choose_language(request: HttpRequest) -> HttpResponse:
     """Keep the language in Django's own cookie."""
     from django.views.i18n import set_language
 
-    return set_language(request)  # type: ignore[return-value]
+    return set_language(request)

@@ -88,7 +88,9 @@ class ObjectListView(ShellView):
             total=table.paginator.count,
             refresh_seconds=FAST_SECONDS if any(self.in_transition(row) for row in page_rows) else SLOW_SECONDS,
             refresh_url=self.request.get_full_path(),
-            bulk_json=json.dumps({each.key: reverse(each.bulk_url_name) for each in self.commands if each.bulk_url_name}),
+            bulk_json=json.dumps(
+                {each.key: reverse(each.bulk_url_name) for each in self.commands if each.bulk_url_name}
+            ),
             **kwargs,
         )
 
@@ -104,7 +106,7 @@ class ObjectListView(ShellView):
 
     def _page_size(self) -> int:
         asked = self.request.GET.get("per_page", "")
-        return min(int(asked), self.max_page_size) if asked.isdecimal() and 0 < int(asked[:4]) else self.page_size
+        return min(int(asked), self.max_page_size) if asked.isdecimal() and int(asked[:4]) > 0 else self.page_size
 
     def _command_states(self, rows: Sequence[Any]) -> dict[str, dict[str, dict[str, str]]]:
         """What each row says to the command bar about itself, by its key."""

@@ -1,6 +1,7 @@
 """A small application in memory that fills the shell, so that its tests need no other one."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +17,17 @@ from portal.web.access import Access
 from portal.web.commands import ObjectCommand
 from portal.web.registry import Portal
 from portal.web.tables import BaseTable, NameColumn, NumberColumn, StatusColumn, TimeColumn
-from portal.web.views import CommandView, Empty, Fact, FactGroup, ObjectDetailView, ObjectListView, Outcome, PivotOf
+from portal.web.views import (
+    BulkCommandView,
+    CommandView,
+    Empty,
+    Fact,
+    FactGroup,
+    ObjectDetailView,
+    ObjectListView,
+    Outcome,
+    PivotOf,
+)
 
 FINGERPRINT = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
@@ -50,7 +61,9 @@ def fill() -> None:
         Machine("web01", status.running()),
         Machine("web02", status.in_progress("Specialising", 42), in_transition=True),
         Machine("db01", status.stopped(), 2048),
-        Machine("build-runner-17", status.failed("Failed", "The template's boot volume does not match its catalog."), 1024),
+        Machine(
+            "build-runner-17", status.failed("Failed", "The template's boot volume does not match its catalog."), 1024
+        ),
         Machine("legacy", status.unknown("Unknown", "as of 14:02 UTC"), protection=status.encryption_supported()),
     ):
         MACHINES[str(machine.pk)] = machine
@@ -73,7 +86,7 @@ def may_use_console(_actor: object, _machine: Machine) -> Decision:
 
 
 START = ObjectCommand("start", "Start", "play", "showcase:start", may_start)
-STOP = ObjectCommand("stop", "Stop", "square", "showcase:stop", may_stop)
+STOP = ObjectCommand("stop", "Stop", "square", "showcase:stop", may_stop, bulk_url_name="showcase:stop-many")
 CONSOLE = ObjectCommand("console", "Console", "terminal", "showcase:stop", may_use_console)
 REMOVE = ObjectCommand("remove", "Remove", "trash-2", "showcase:remove", destructive=True)
 COMMANDS = (START, STOP, CONSOLE, REMOVE)
@@ -132,10 +145,16 @@ class MachinePage(ObjectDetailView):
     def get_glance(self) -> list[Fact | FactGroup]:
         return [
             Fact("Status", status=self.object.state),
-            Fact("Protection", status=self.object.protection, help="Disk, memory image and console are closed to the fabric."),
+            Fact(
+                "Protection",
+                status=self.object.protection,
+                help="Disk, memory image and console are closed to the fabric.",
+            ),
             Fact("Address", "192.168.40.17", copy=True),
             Fact("Created", at=self.object.created_at),
-            FactGroup("What protected it", [Fact("Template signer", fingerprint=FINGERPRINT), Fact("Host", "hv01", url="#")]),
+            FactGroup(
+                "What protected it", [Fact("Template signer", fingerprint=FINGERPRINT), Fact("Host", "hv01", url="#")]
+            ),
         ]
 
 
@@ -176,30 +195,48 @@ class MachineCommand(CommandView):
 class StartMachine(MachineCommand):
     title, submit_label, command = "Start", "Start", START
 
-    def run(self, data: dict[str, Any]) -> Outcome:
+    def run(self, data: dict[str, Any]) -> Outcome:  # noqa: ARG002
         raise Conflict(
-            "no-eligible-host", f"{self.object.name} was not started: no host is attested now.", "Ask the fabric's operator."
+            "no-eligible-host",
+            f"{self.object.name} was not started: no host is attested now.",
+            "Ask the fabric's operator.",
         )
 
 
 class StopMachine(MachineCommand):
     title, submit_label, command = "Stop", "Stop", STOP
 
-    def run(self, data: dict[str, Any]) -> Outcome:
+    def run(self, data: dict[str, Any]) -> Outcome:  # noqa: ARG002
         self.object.state = status.stopped()
         return Outcome(machine_url(self.object), f"{self.object.name} was stopped.")
+
+
+class StopMachines(BulkCommandView):
+    access = Access.TENANT
+    rail, title, submit_label, command = "machines", "Stop virtual machines", "Stop", STOP
+    list_url_name = "showcase:machines"
+
+    def get_objects(self, ids: Sequence[str]) -> list[Machine]:
+        return [MACHINES[pk] for pk in ids if pk in MACHINES]
+
+    def run_one(self, target: Machine) -> str:
+        target.state = status.stopped()
+        return "Stopped"
 
 
 class RemoveMachine(MachineCommand):
     title, submit_label, command, destructive = "Remove virtual machine", "Remove", REMOVE, True
 
     def consequences(self) -> list[str]:
-        return [f"{self.object.name} is switched off.", "Its disk and its virtual TPM are erased; nobody can bring them back."]
+        return [
+            f"{self.object.name} is switched off.",
+            "Its disk and its virtual TPM are erased; nobody can bring them back.",
+        ]
 
     def typed_name(self) -> str:
         return str(self.object.name)
 
-    def run(self, data: dict[str, Any]) -> Outcome:
+    def run(self, data: dict[str, Any]) -> Outcome:  # noqa: ARG002
         del MACHINES[str(self.object.pk)]
         return Outcome(reverse("showcase:machines"), f"{self.object.name} was removed.")
 
@@ -233,8 +270,12 @@ def _items(_actor: object, limit: int) -> list[registry.Item]:
 
 def _tiles(_actor: object) -> list[registry.OverviewTile]:
     return [
-        registry.OverviewTile("Hosts attested", "2 of 3", "hv03 was refused.", "/fabric/hosts/", status.refused("1 refused")),
-        registry.OverviewTile("Virtual machines", "14", "All on attested hosts.", "/fabric/hosts/", status.running("Running")),
+        registry.OverviewTile(
+            "Hosts attested", "2 of 3", "hv03 was refused.", "/fabric/hosts/", status.refused("1 refused")
+        ),
+        registry.OverviewTile(
+            "Virtual machines", "14", "All on attested hosts.", "/fabric/hosts/", status.running("Running")
+        ),
         registry.OverviewTile("HGS", "Answers", "Asked 4 s ago.", "/fabric/hosts/", status.running("Up")),
     ]
 
@@ -273,6 +314,7 @@ ENTRIES: tuple[registry.Entry, ...] = (
 _pages = [
     path("machines/", MachineList.as_view(), name="machines"),
     path("machines/new/", NewMachine.as_view(), name="new"),
+    path("machines/stop/", StopMachines.as_view(), name="stop-many"),
     path("machines/<uuid:pk>/", MachinePage.as_view(), name="machine"),
     path("machines/<uuid:pk>/configure/", MachinePage.as_view(pivot="configure"), name="machine-configure"),
     path("machines/<uuid:pk>/activity/", MachinePage.as_view(pivot="activity"), name="machine-activity"),

@@ -85,7 +85,9 @@ def look(page: Page, name: str) -> None:
         Path(SHOTS).mkdir(parents=True, exist_ok=True)
         page.screenshot(path=f"{SHOTS}/{name}.png")
     found = Axe().run(page)
-    said = [f"{each['id']}: {[node['html'][:160] for node in each['nodes'][:3]]}" for each in found.response["violations"]]
+    said = [
+        f"{each['id']}: {[node['html'][:160] for node in each['nodes'][:3]]}" for each in found.response["violations"]
+    ]
     assert not said, f"{name}: {said}"
 
 
@@ -210,7 +212,9 @@ def test_a_job_is_followed_live_to_its_failure(open_page: Open, tenant: User) ->
     job = running_job(tenant)
     page.goto(f"/activity/{job}/")
     expect(page.locator(".step-running")).to_contain_text("Compare the template")
-    jobs.fail(job, code="template-changed", message="The template differs from its catalog.", advice="Take another one.")
+    jobs.fail(
+        job, code="template-changed", message="The template differs from its catalog.", advice="Take another one."
+    )
     expect(page.locator(".job .problem")).to_contain_text("Take another one.")
     expect(page.locator(".notice-failed")).to_contain_text("web02 was not created.")
     page.goto("/machines/")
@@ -256,7 +260,8 @@ def test_a_page_is_not_wider_than_a_phone_or_twice_enlarged(open_page: Open, ten
         for address in ("/machines/", showcase.machine_url(showcase.by_name("web01")), "/new/", "/account/"):
             page.goto(address)
             over = page.evaluate(
-                """() => [...document.querySelectorAll('body *')].filter(e => e.checkVisibility() && !e.closest('.table-scroll'))
+                """() => [...document.querySelectorAll('body *')]
+                    .filter(e => e.checkVisibility() && !e.closest('.table-scroll'))
                     .filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80))"""
             )
             assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, (size, address, over[-3:])

@@ -67,7 +67,7 @@ def test_an_empty_list_leads_to_create(as_tenant: Client) -> None:
 
 def test_a_list_asked_for_by_htmx_is_a_fragment(as_tenant: Client) -> None:
     page = text_of(as_tenant.get("/machines/", headers={"HX-Request": "true", "HX-Target": "object-list"}))
-    assert page.startswith('<div id="object-list"') or page.startswith(' <div id="object-list"')
+    assert page.lstrip().startswith('<div id="object-list"')
     assert "<html" not in page
 
 
@@ -130,6 +130,21 @@ def test_an_irreversible_command_asks_for_the_name(as_tenant: Client) -> None:
     assert "That is not the name." in text_of(response)
     as_tenant.post(f"/machines/{machine.pk}/remove/", {"typed_name": "web01"})
     assert str(machine.pk) not in showcase.MACHINES
+
+
+def test_a_bulk_command_freezes_what_was_read_and_reports_on_each(as_tenant: Client) -> None:
+    web, database = showcase.by_name("web01"), showcase.by_name("db01")
+    page = text_of(as_tenant.get(f"/machines/stop/?id={web.pk}&id={database.pk}&id=00000000"))
+    assert "2 chosen:" in page
+    assert f'name="id" value="{web.pk}"' in page
+    page = text_of(as_tenant.post("/machines/stop/", {"id": [str(web.pk), str(database.pk)]}))
+    assert "It is not running." in page
+    assert "1 of 2 done." in page
+    assert web.state == showcase.status.stopped()
+
+
+def test_a_bulk_command_on_nothing_visible_is_not_found(as_tenant: Client) -> None:
+    assert as_tenant.get("/machines/stop/?id=x").status_code == 404
 
 
 def test_new_works_as_a_plain_page(as_tenant: Client) -> None:
