@@ -4,29 +4,13 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from hgs.attestation.policies import BUILT_IN_POLICIES
 from hgs.attestation.verdict import AttestationStatus, AttestationSubStatus
 from hgs.client import AttestationAnswer
 from hgs.wire import hgsa
 
 _Sub = AttestationSubStatus
-# MS-HGSA 2.2.2.13: reason GUID -> the policy's name in HGS, and the sub-status that hosts show.
-POLICIES: Final[dict[UUID, tuple[str, AttestationSubStatus]]] = {
-    UUID("6a460ee1-62ea-416f-ae6c-04e29634506d"): ("Hgs_SecureBootEnabled", _Sub.SECURE_BOOT),
-    UUID("756dc455-9528-479a-a86a-c646417316c9"): ("Hgs_SecureBootSettings", _Sub.SECURE_BOOT_SETTINGS),
-    UUID("20188fda-d40b-460d-b078-2e7898a42ae9"): ("Hgs_UefiDebugDisabled", _Sub.DEBUG_MODE),
-    UUID("81f110ba-53c5-4064-9d64-51029fa24f49"): ("Hgs_CiPolicy", _Sub.CODE_INTEGRITY_POLICY),
-    UUID("75ad09c9-7254-4d00-96f3-3b09d0aaac54"): ("Hgs_FullBoot", _Sub.FULL_BOOT),
-    UUID("75d595de-12f5-41e9-a61e-469d3205ecca"): ("Hgs_VsmIdkPresent", _Sub.VIRTUAL_SECURE_MODE),
-    UUID("6c0a6d29-5bcb-4f28-bafb-f71eb60fdae0"): ("VsmRunning", _Sub.VIRTUAL_SECURE_MODE),
-    UUID("da0776e5-6570-44b3-9a17-7e95b4fc7779"): ("Hgs_IommuEnabled", _Sub.IOMMU),
-    UUID("347da547-d266-4939-bf3d-9ec73a90bdbc"): ("Hgs_BitLockerEnabled", _Sub.BITLOCKER),
-    UUID("12df0ee9-b38e-4086-90f8-703d9e7cb878"): ("Hgs_PageFileEncryptionEnabled", _Sub.PAGEFILE_ENCRYPTION),
-    UUID("5408bd30-3250-4ac1-a150-c410af756699"): ("Hgs_HypervisorEnforcedCiPolicy", _Sub.HYPERVISOR_ENFORCED_CI),
-    UUID("a32022c6-dccd-4bf5-be76-3b5ca1542559"): ("Hgs_NoHibernation", _Sub.HIBERNATION_ENABLED),
-    UUID("2a796e36-e918-454f-b610-60f086e8d334"): ("Hgs_NoDumps", _Sub.DUMPS_ENABLED),
-    UUID("6f390a71-753c-43aa-a326-74e30aedcd9d"): ("Hgs_DumpEncryption", _Sub.DUMP_ENCRYPTION),
-    UUID("85dac0a4-8ba9-4a7f-a342-211862ce0be8"): ("Hgs_DumpEncryptionKey", _Sub.DUMP_ENCRYPTION_KEY),
-}
+_BY_REASON: Final = {UUID(policy.guid): policy for policy in BUILT_IN_POLICIES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +70,9 @@ def explain(answer: AttestationAnswer) -> Refusal:
 
 
 def _policies(answer: AttestationAnswer, reply: hgsa.PolicyEvaluationErrorReply) -> Refusal:
-    failed = [POLICIES[log.reason] for log in reply.reasons if not log.result and log.reason in POLICIES]
-    names = tuple(dict.fromkeys(name for name, _sub in failed))
-    sub_statuses = answer.sub_statuses or tuple(dict.fromkeys(sub.value for _name, sub in failed))
+    failed = [_BY_REASON[log.reason] for log in reply.reasons if not log.result and log.reason in _BY_REASON]
+    names = tuple(dict.fromkeys(policy.name for policy in failed))
+    sub_statuses = answer.sub_statuses or tuple(dict.fromkeys(policy.sub_status.value for policy in failed))
     listed = ", ".join(names) or "a policy that this version of the host does not know"
     return Refusal(
         _INSECURE,
