@@ -62,10 +62,8 @@ class TokenForm(forms.Form):
     name = forms.CharField(label="Name", max_length=60, help_text="What uses it: a script, a pipeline, a laptop.")
     days = forms.TypedChoiceField(
         label="Ends after",
-        choices=[("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "never")],
+        choices=[("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("0", "never")],
         coerce=int,
-        empty_value=None,
-        required=False,
         initial="90",
     )
     read_only = forms.BooleanField(label="Read only", required=False, help_text="May look, and change nothing.")

@@ -131,7 +131,7 @@ class NewTokenView(AccountCommand):
 
     def run(self, data: dict[str, Any]) -> Outcome:
         self.minted = commands.create_token(
-            self.actor, self.user, name=data["name"], days=data["days"], read_only=data["read_only"]
+            self.actor, self.user, name=data["name"], days=data["days"] or None, read_only=data["read_only"]
         )
         return Outcome(reverse("accounts:tokens"), f"Token {data['name']} was created.")
 

@@ -66,6 +66,12 @@ def duration(span: timedelta | None) -> str:
 
 
 @register.filter
+def quiet(title: str) -> str:
+    """A page title in the portal's manner, beginning small: "virtual machines", but "API tokens"."""
+    return title if title[1:2].isupper() else title[:1].lower() + title[1:]
+
+
+@register.filter
 def state_of(job: Any) -> Status:
     """A kernel job's state."""
     return job_status(job)

@@ -20,7 +20,7 @@ from portal.web.views.lists import FAST_SECONDS, SLOW_SECONDS
 class Fact:
     """One line of the quick glance. Set one of the values; `help` explains the term in a sentence.
 
-    `fingerprint` is shown grouped by four with a copy button, `at` in the reader's time zone; `copy` adds a copy button.
+    `fingerprint` is shown grouped by four with a copy button, `at` in the reader's time zone; `copy` adds a button.
     """
 
     label: str
