@@ -53,14 +53,19 @@ class OwnerGuardianFile:
         return attach_keys(self.guardian, signing, encryption)
 
 
-def lock_owner_guardian(keys: GuardianKeys, passphrase: Secret, *, kdf_rounds: int = KDF_ROUNDS) -> OwnerGuardianFile:
-    """Put a guardian's keys under a passphrase of at least 8 bytes. Raises GuardianError."""
+def check_passphrase(passphrase: Secret) -> None:
+    """Raise GuardianError for a passphrase that is too short to protect anything."""
     if len(passphrase) < PASSPHRASE_MIN:
         raise GuardianError(
             "passphrase-short",
             f"The passphrase has fewer than {PASSPHRASE_MIN} characters.",
             "Choose a longer one: it is all that protects the file.",
         )
+
+
+def lock_owner_guardian(keys: GuardianKeys, passphrase: Secret, *, kdf_rounds: int = KDF_ROUNDS) -> OwnerGuardianFile:
+    """Put a guardian's keys under a passphrase of at least 8 bytes. Raises GuardianError."""
+    check_passphrase(passphrase)
     guardian = keys.guardian
     return OwnerGuardianFile(
         guardian,

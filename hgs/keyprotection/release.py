@@ -53,7 +53,7 @@ from hgs.keyprotection.protector import (
 )
 from hgs.keyprotection.secret import Secret
 from hgs.keyprotection.transport_key import TransportKey
-from hgs.wire.kps import RollTransportKeyRequest, RollTransportKeyResponse, serialise_request
+from hgs.wire.kps import RollTransportKeyRequest, RollTransportKeyResponse, parse_response, serialise_request
 
 _WRAPPING_CONTEXT: Final = b"guarded-fabric kps wrapping-key\0"
 _TRANSPORT_CONTEXT: Final = b"guarded-fabric kps transport-keys\0"
@@ -137,6 +137,12 @@ def new_request(protector: Protector, health_certificate: bytes) -> RollTranspor
     return RollTransportKeyRequest(
         serialise_protector(protector), health_certificate, RSA_OAEP, AES_256_GCM, AES_256_GCM
     )
+
+
+def parse_reply(document: bytes) -> RollTransportKeyResponse:
+    """The service's reply as it came over the network, not yet believed. Raises InvalidResponseError."""
+    with refusing(InvalidResponseError, "Check that the address is that of a Host Guardian Service."):
+        return parse_response(document)
 
 
 def open_response(

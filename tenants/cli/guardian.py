@@ -13,7 +13,7 @@ from hgs.keyprotection.certificates import grouped
 from hgs.keyprotection.guardian import Guardian, create_guardian_keys
 from hgs.keyprotection.metadata import METADATA_MAX, CommunicationsKey, VerifiedMetadata, parse_metadata
 from hgs.keyprotection.metadata import serialise_metadata as write_metadata
-from hgs.keyprotection.owner_guardian import lock_owner_guardian, serialise_owner_guardian
+from hgs.keyprotection.owner_guardian import check_passphrase, lock_owner_guardian, serialise_owner_guardian
 from portal.cli.failure import CliError
 from portal.cli.output import Format, output_option, show_record, show_rows
 from tenants.cli.files import read_limited, read_secret_line, write_file
@@ -46,6 +46,7 @@ def new(name: str, out: Path, passphrase_file: Path | None, force: bool, output:
     if out.exists() and not force:
         raise CliError(f"{out} exists already.", "Choose another name, or overwrite it with --force.")
     passphrase = read_secret_line(passphrase_file) if passphrase_file else ask_secret("New passphrase", twice=True)
+    check_passphrase(passphrase)
     keys = create_guardian_keys(name, dt.datetime.now(dt.UTC))
     write_file(out, serialise_owner_guardian(lock_owner_guardian(keys, passphrase)), force=force, private=True)
     _show(_record(keys.guardian, {"kind": "owner", "path": str(out)}), output)

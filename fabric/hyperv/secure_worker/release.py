@@ -5,8 +5,8 @@ from __future__ import annotations
 from fabric.hyperv.secure_worker.orders import Release
 from fabric.hyperv.tpm import HostTpmAccess, identity_decrypt
 from hgs.keyprotection.protector import Protector
-from hgs.keyprotection.release import Released, new_request, open_response
-from hgs.wire.kps import parse_response, serialise_request
+from hgs.keyprotection.release import Released, new_request, open_response, parse_reply
+from hgs.wire.kps import serialise_request
 
 
 def roll(protector: Protector, health_certificate: bytes, tpm: HostTpmAccess, release: Release) -> Released:
@@ -15,5 +15,5 @@ def roll(protector: Protector, health_certificate: bytes, tpm: HostTpmAccess, re
     Raises the errors of `hgs.keyprotection`, `HostError`, or whatever `release` raises.
     """
     request = new_request(protector, health_certificate)
-    response = parse_response(release(serialise_request(request)))
+    response = parse_reply(release(serialise_request(request)))
     return open_response(response, request, lambda ciphertext: identity_decrypt(tpm, ciphertext))

@@ -24,9 +24,14 @@ from hgs.keyprotection.protector import (
     unwrap,
     verify_protector,
 )
-from hgs.keyprotection.release import _encrypt, new_request, open_response, release_keys
+from hgs.keyprotection.release import _encrypt, new_request, open_response, parse_reply, release_keys
 from hgs.keyprotection.secret import Secret
-from hgs.wire.kps import RollTransportKeyRequest, RollTransportKeyResponse
+from hgs.wire.kps import (
+    RollTransportKeyRequest,
+    RollTransportKeyResponse,
+    serialise_request,
+    serialise_response,
+)
 from tests.hgs.keyprotection.guardians import (
     branch,
     counted_random,
@@ -216,6 +221,15 @@ def test_an_egress_protector_with_a_bad_signature_is_refused() -> None:
 
 def test_an_egress_protector_that_is_none_is_refused() -> None:
     assert refusal(replace(release(), egress_protector=b"<html>")) in {"not-well-formed", "wrong-root"}
+
+
+@pytest.mark.parametrize(
+    "document", [b"", b"<html></html>", b"\xff", serialise_request(RollTransportKeyRequest(b"a", b"b", "c", "d", "e"))]
+)
+def test_a_reply_that_is_no_response_is_refused(document: bytes) -> None:
+    with pytest.raises(InvalidResponseError):
+        parse_reply(document)
+    assert parse_reply(serialise_response(release())).egress_protector
 
 
 def test_nothing_that_is_released_prints() -> None:
