@@ -1,0 +1,118 @@
+"""``gf hgs`` on the HGS node."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from hgs.keyprotection.metadata import parse_metadata
+from portal.cli import gf
+from tests.hgs.attestation.boots import CI_POLICY
+from tests.hgs.attestation.tpm_hosts import Manufacturer
+from tests.hgs.service.hosts import Host
+
+
+class Terminal:
+    """``gf hgs`` in this process, on the database of the test."""
+
+    def gf(self, *arguments: str, code: int = 0) -> str:
+        """What it printed (what it complained about, where it fails)."""
+        done = CliRunner().invoke(gf, ["hgs", *arguments])
+        assert done.exit_code == code, (done.output, done.exception)
+        return done.stdout if code == 0 else done.stderr
+
+    def gf_json(self, *arguments: str) -> Any:
+        return json.loads(self.gf(*arguments, "--output", "json"))
+
+
+@pytest.fixture
+def node(initialised: None) -> Terminal:
+    """A terminal on a node that is initialised."""
+    return Terminal()
+
+
+def test_initialising_twice_changes_nothing(node: Terminal) -> None:
+    before = node.gf_json("show")
+    assert "initialised already" in node.gf("init", "--trust-tpm", code=1)
+    node.gf("init", "--trust-tpm", "--if-needed")
+    assert node.gf_json("show") == before
+    assert (before["mode"], before["name"]) == ("TPM", "lab")
+
+
+def test_metadata_is_written_with_the_fingerprint_to_compare(node: Terminal, tmp_path: Path) -> None:
+    out = tmp_path / "guardian.xml"
+    printed = node.gf("metadata", "-o", str(out))
+    fingerprint = parse_metadata(out.read_bytes()).verify("lab").fingerprint
+    assert fingerprint.upper() in printed.replace(" ", "")
+
+
+def test_certificates_are_listed(node: Terminal) -> None:
+    assert len(node.gf_json("certificates")) == 4
+
+
+def test_submissions_are_seen_approved_and_rejected(
+    node: Terminal, tmp_path: Path, hv01: Host, hv02: Host, manufacturer: Manufacturer
+) -> None:
+    (tmp_path / "ca.der").write_bytes(manufacturer.root)
+    for name, content in (("hv01", hv01.identity_file), ("hv02", hv02.identity_file)):
+        (tmp_path / name).write_bytes(content)
+        assert "pending" in node.gf("submit", "host", name, str(tmp_path / name))
+    first, second = sorted(node.gf_json("approvals"), key=lambda row: row["name"])
+    assert "does not lead to a trusted TPM root" in node.gf("approve", first["id"], code=1)
+    node.gf("tpm-root", "add", str(tmp_path / "ca.der"))
+    shown = node.gf_json("approval", first["id"][:8])
+    assert shown["change"].startswith("A new host")
+    assert "approved" in node.gf("approve", first["id"][:8])
+    assert "rejected" in node.gf("reject", second["id"], "--reason", "not ours")
+    assert node.gf_json("approvals") == []
+    assert [host["name"] for host in node.gf_json("hosts", "list")] == ["hv01"]
+    assert "removed" in node.gf("hosts", "remove", "HV01")
+    assert "no host named" in node.gf("hosts", "remove", "hv01", code=1)
+
+
+def test_artefacts_are_listed_and_switched(node: Terminal, tmp_path: Path, hv01: Host) -> None:
+    for kind, group, content in (("baseline", "baselines", hv01.log), ("ci-policy", "ci-policies", CI_POLICY)):
+        (tmp_path / kind).write_bytes(content)
+        node.gf("submit", kind, "one", str(tmp_path / kind))
+        (row,) = node.gf_json("approvals")
+        node.gf("approve", row["id"])
+        node.gf(group, "disable", "one")
+        assert [item["enabled"] for item in node.gf_json(group, "list")] == [False]
+        node.gf(group, "enable", "one")
+        assert [item["enabled"] for item in node.gf_json(group, "list")] == [True]
+
+
+def test_a_file_that_is_none_is_refused_in_a_sentence(node: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"garbage")
+    complaint = node.gf("submit", "host", "x", str(tmp_path / "x"), code=1)
+    assert complaint.startswith("error: The file cannot be used as a host identity.")
+    assert "Traceback" not in complaint
+
+
+def test_policies_are_listed_and_switched(node: Terminal) -> None:
+    assert len(node.gf_json("policies")) == 15
+    node.gf("policies", "disable", "hgs_nodumps")
+    states = {row["name"]: row["state"] for row in node.gf_json("policies")}
+    assert (states["Hgs_NoDumps"], states["Hgs_CiPolicy"]) == ("disabled", "locked")
+    assert "locked" in node.gf("policies", "disable", "Hgs_CiPolicy", code=1)
+    assert "no policy named" in node.gf("policies", "enable", "nothing", code=1)
+
+
+def test_people_are_added_with_a_password_of_ours_or_theirs(node: Terminal, tmp_path: Path) -> None:
+    made = node.gf_json("admin", "add", "ann")
+    assert len(made["password"]) == 20
+    assert "already" in node.gf("admin", "add", "ANN", code=1)
+    (tmp_path / "password").write_text("correct horse battery\n")
+    given = node.gf_json("admin", "add", "rob", "--reviewer", "--password-file", str(tmp_path / "password"))
+    assert (given["role"], given["password"]) == ("reviewer", "")
+    (tmp_path / "password").write_text("short")
+    assert "too short" in node.gf("admin", "add", "sue", "--password-file", str(tmp_path / "password"), code=1)
+
+
+def test_records_are_listed_and_the_log_is_checked(node: Terminal) -> None:
+    assert node.gf_json("attestations") == []
+    assert node.gf_json("releases") == []
+    assert "whole" in node.gf("verify-log")
+    assert "not the id" in node.gf("approve", "nonsense", code=1)
