@@ -20,7 +20,7 @@ class _Networks(ApiAccess):
     queryset = Network.objects.none()
 
     def get_queryset(self) -> QuerySet[Network]:
-        found = Network.objects.visible_to(self.actor).annotate(used=Count("placements"))
+        found = Network.objects.visible_to(self.actor).annotate(used=Count("placements")).order_by("name")
         name = self.request.GET.get("name")
         return found.filter(name=name) if name else found
 

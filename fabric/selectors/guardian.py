@@ -1,8 +1,8 @@
 """HGS's guardian as the fabric hands it to tenants."""
 
+import time
 from dataclasses import dataclass
-
-from django.core.cache import cache
+from functools import lru_cache
 
 from fabric.guardian_service import guardian_metadata
 from hgs.keyprotection import certificates
@@ -12,7 +12,6 @@ from portal.kernel.errors import DomainError, Unavailable
 
 GUARDIAN_NAME = "fabric"
 KEPT_SECONDS = 60
-_CACHE_KEY = "fabric:guardian-metadata"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +31,21 @@ class FabricGuardian:
 
 def fabric_guardian() -> FabricGuardian:
     """Fetch and check HGS's guardian metadata, kept for a minute; raises `Unavailable`."""
-    data = cache.get(_CACHE_KEY)
-    if not isinstance(data, bytes):
-        data = guardian_metadata()
-        cache.set(_CACHE_KEY, data, KEPT_SECONDS)
+    return _read(_kept_metadata(int(time.monotonic() // KEPT_SECONDS)))
+
+
+def forget_guardian() -> None:
+    """Ask HGS anew the next time."""
+    _kept_metadata.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _kept_metadata(_minute: int) -> bytes:
+    # Kept in the process: this must work while the broker is away.
+    return guardian_metadata()
+
+
+def _read(data: bytes) -> FabricGuardian:
     try:
         verified = parse_metadata(data).verify(GUARDIAN_NAME)
     except KeyProtectionError as error:

@@ -15,7 +15,8 @@ HISTORY = 50
 
 def hosts(actor: Actor) -> HostQuerySet:
     """Hosts the actor may see, each with `used_vms`, `used_vcpus` and `used_memory`."""
-    return Host.objects.visible_to(actor).annotate(
+    found = Host.objects.visible_to(actor).order_by("name")  # Meta.ordering does not survive the annotations
+    return found.annotate(
         used_vms=Count("placements"),
         used_vcpus=Sum("placements__vcpus", default=0),
         used_memory=Sum("placements__memory_mib", default=0),

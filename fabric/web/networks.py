@@ -35,7 +35,7 @@ class NetworkList(ObjectListView):
     empty = Empty("There is no network yet.", "Create a network", "fabric:network-new")
 
     def get_rows(self) -> QuerySet[Network]:
-        return Network.objects.visible_to(self.actor).annotate(used=Count("placements"))
+        return Network.objects.visible_to(self.actor).annotate(used=Count("placements")).order_by("name")
 
     def get_extra_buttons(self) -> list[CommandButton]:
         return [CommandButton("create", "Create", "plus", reverse("fabric:network-new"))]

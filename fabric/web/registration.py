@@ -32,7 +32,6 @@ def register() -> None:
     register_api(API)
     register_shell(
         Routes("fabric", "fabric.web.urls"),
-        RailEntry(Portal.FABRIC, "overview", "Overview", "gauge", "web:fabric-home", order=0),
         RailEntry(Portal.FABRIC, "hosts", "Hosts", "server", "fabric:hosts", _hosts, order=10),
         RailEntry(
             Portal.FABRIC, "template-disks", "Template disks", "disc-3", "fabric:templates", _templates, order=20

@@ -17,7 +17,7 @@ from tenants.selectors.virtual_machines import subscriptions
 
 class NetworkTable(BaseTable):
     name = NameColumn(
-        url=lambda network: f"{reverse('tenants:vms')}?network={network.name}", icon=lambda _: "network"
+        url=lambda network: f"{reverse('tenants:vms')}?network={network.pk}", icon=lambda _: "network"
     )
     description = tables.Column()
     cidr = tables.Column(verbose_name="Range")
@@ -38,7 +38,8 @@ class NetworkList(ObjectListView):
 
     def get_rows(self) -> QuerySet[Network]:
         own = Q(virtual_machines__subscription__owner_id=self.actor.id)
-        return Network.objects.visible_to(self.actor).annotate(own_vms=Count("virtual_machines", filter=own))
+        found = Network.objects.visible_to(self.actor).order_by("name")
+        return found.annotate(own_vms=Count("virtual_machines", filter=own))
 
 
 @require_POST

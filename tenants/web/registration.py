@@ -46,7 +46,6 @@ def register() -> None:
     register_api(API)
     register_shell(
         Routes("tenants", "tenants.web.urls"),
-        RailEntry(tenant, "all-items", "All items", "layout-grid", "web:tenant-home", order=0),
         RailEntry(tenant, "virtual-machines", "Virtual machines", "monitor", "tenants:vms", _vms, order=10),
         RailEntry(
             tenant, "shielding-data", "Shielding data", "file-lock-2", "tenants:shielding-data", _files, order=20

@@ -28,7 +28,7 @@ REMOVE = ObjectCommand(
 
 def _files(view: Any) -> QuerySet[ShieldingData]:
     found = ShieldingData.objects.visible_to(view.actor).select_related("subscription")
-    return found.annotate(vm_count=Count("virtual_machines"))
+    return found.annotate(vm_count=Count("virtual_machines")).order_by("name")
 
 
 class ShieldingDataTable(BaseTable):

@@ -1,6 +1,7 @@
 """Pages: a tenant's virtual machines."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import django_filters
@@ -49,6 +50,7 @@ class VmTable(BaseTable):
 class VmFilter(django_filters.FilterSet):
     name = django_filters.CharFilter(lookup_expr="icontains", label="Name")
     state = django_filters.ChoiceFilter(choices=VmState.choices, label="Status", empty_label="All")
+    network = django_filters.ModelChoiceFilter(queryset=Network.objects.all(), label="Network", empty_label="All")
 
 
 class VmList(ObjectListView):
@@ -72,7 +74,9 @@ class _VmPage(ObjectDetailView):
         return virtual_machines(self.actor).get(pk=self.kwargs["pk"])
 
     def get_status(self) -> Any:
-        return statuses.vm_state(self.object, timezone.now())
+        state = statuses.vm_state(self.object, timezone.now())
+        # The reason of a failure stands in full below; beside the title the word is enough.
+        return replace(state, reason="") if self.object.problem else state
 
     def get_glance(self) -> Sequence[Fact | FactGroup]:
         return _glance(self.object)
@@ -93,7 +97,7 @@ class VmPage(_VmPage):
         host = vm.placement.host if vm.placement else None
         return super().get_context_data(
             host=host,
-            host_status=fabric_statuses.attestation(host, now) if host else None,
+            host_status=replace(fabric_statuses.attestation(host, now), reason="") if host else None,
             certificate_holds=bool(host and certificate_left(host, now)),
             protection_status=statuses.protection(vm.protection),
             usage=usage_of(vm.subscription),
@@ -161,7 +165,7 @@ class VmForm(forms.Form):
         empty_label="The newest that the shielding data trusts",
     )  # fmt: skip
     more_fields = ("template",)
-    more_label = "Template and size"
+    more_label = "Template disk"
 
     def __init__(self, *args: Any, data_files: Any, networks: Any, templates: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
