@@ -276,9 +276,7 @@ def _read_volume(element: Element) -> Volume:
     leaves = tuple(octets[at : at + HASH_LENGTH] for at in range(0, len(octets), HASH_LENGTH))
     volume = Volume(Role(role), offset, length, leaves)
     if len(octets) != block_count(length) * HASH_LENGTH or volume.root != root:
-        raise CatalogError(
-            "catalog-tree", f"The hash tree of the {volume.role.phrase} does not fit its length or root."
-        )
+        raise CatalogError("catalog-tree", f"The hash tree of the {volume.role.phrase} does not fit it.")
     return volume
 
 

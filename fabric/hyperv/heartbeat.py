@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from fabric.hyperv import vm_folder
+from fabric.hyperv.socket_paths import connectable
 from fabric.hyperv.state import read_json, write_json
 
 LINE_MAX: Final = 512
@@ -47,11 +48,12 @@ class HeartbeatStream:
     rest: bytes = b""
 
     @classmethod
-    def open(cls, path: str) -> HeartbeatStream:
+    def open(cls, path: Path) -> HeartbeatStream:
         """Connect to QEMU's socket. Raises `OSError`."""
         stream = socket.socket(socket.AF_UNIX)
         try:
-            stream.connect(path)
+            with connectable(path) as address:
+                stream.connect(address)
         except OSError:
             stream.close()
             raise
@@ -114,7 +116,7 @@ class HeartbeatPort:
             lock.close()
             return False
         self._lock = lock
-        self._stream = HeartbeatStream.open(str(self._run / vm_folder.HEARTBEAT_SOCKET))
+        self._stream = HeartbeatStream.open(self._run / vm_folder.HEARTBEAT_SOCKET)
         return True
 
     def _read(self) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fabric.hyperv.errors import HostError
+from fabric.hyperv.socket_paths import connectable
 
 ALLOWED: Final = frozenset({"qmp_capabilities", "query-status", "query-version", "quit", "system_reset"})
 _SECONDS: Final = 5.0
@@ -63,7 +64,8 @@ def connect(path: Path) -> Iterator[Qmp]:
     """A connection to the machine whose QMP socket is `path`. Raises `OSError` if there is none."""
     with socket.socket(socket.AF_UNIX) as stream:
         stream.settimeout(_SECONDS)
-        stream.connect(str(path))
+        with connectable(path) as address:
+            stream.connect(address)
         qmp = Qmp(stream)
         qmp._read()  # the greeting
         qmp.execute("qmp_capabilities")

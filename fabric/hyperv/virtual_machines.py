@@ -21,6 +21,7 @@ from fabric.hyperv import vm_folder
 from fabric.hyperv.errors import HostError
 from fabric.hyperv.heartbeat import HeartbeatPort
 from fabric.hyperv.locks import exclusive
+from fabric.hyperv.processes import wait_until
 from fabric.hyperv.secure_worker.client import carry_out
 from fabric.hyperv.secure_worker.orders import Progress, ProvisionOrder, Release, StartOrder
 from fabric.hyperv.spec import SpecError, VmSpec, check_vm_id
@@ -122,11 +123,8 @@ class VirtualMachines:
         with self._locked(vm_id):
             machine = self._machine(vm_id)
             if not force and machine.running:
-                asked = machine.ask_to_shut_down()
-                deadline = time.monotonic() + (_SHUTDOWN_SECONDS if asked else 0)
-                while machine.running and time.monotonic() < deadline:
-                    time.sleep(0.1)
-                if machine.running:
+                patience = _SHUTDOWN_SECONDS if machine.ask_to_shut_down() else 0
+                if not wait_until(lambda: not machine.running, patience, pause=0.1):
                     raise HostError("vm-does-not-stop", "The guest did not shut down.", "Use force; data may be lost.")
             machine.power_off()
             (machine.run / vm_folder.LAST_BEAT).unlink(missing_ok=True)
@@ -256,7 +254,7 @@ def _first_beat(machine: Machine, progress: Progress) -> dict[str, Any]:
             if not machine.running:
                 raise HostError(
                     "vm-did-not-unlock",
-                    "The guest switched itself off: this boot is not the one its disk was sealed to, or the disk is damaged.",
+                    "The guest switched itself off: this is not the boot its disk is sealed to, or the disk is broken.",
                     "Restore the VM's disk and variables as they were, or make the VM anew.",
                 )
             time.sleep(0.1)

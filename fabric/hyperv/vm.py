@@ -18,6 +18,7 @@ from fabric.hyperv import qmp, vm_folder
 from fabric.hyperv.errors import HostError
 from fabric.hyperv.processes import end_process, running_process, wait_until
 from fabric.hyperv.secure_boot import FIRMWARE
+from fabric.hyperv.socket_paths import connectable
 from fabric.hyperv.spec import GuestNetwork, VmSpec
 from fabric.hyperv.system_tools import BARE_ENVIRONMENT
 
@@ -68,7 +69,8 @@ class Machine:
         try:
             with socket.socket(socket.AF_UNIX) as stream:
                 stream.settimeout(5)
-                stream.connect(str(self.run / vm_folder.CONTROL_SOCKET))
+                with connectable(self.run / vm_folder.CONTROL_SOCKET) as address:
+                    stream.connect(address)
                 stream.sendall(b"shutdown\n")
                 # The guest may take a second to look; closing earlier would drop the line.
                 wait_until(lambda: not self.running, 3, pause=0.1)
@@ -102,11 +104,7 @@ class Machine:
             raise HostError("vm-not-running", "The machine is not running.") from None
 
     def prepare_run_folder(self) -> None:
-        """An empty folder for sockets and pid files. Raises `HostError` if its path is too long for sockets."""
-        if len(os.fsencode(self.run)) > 100:
-            raise HostError(
-                "path-too-long", f"The path {self.run} is too long for sockets.", "Use a shorter HOST_STATE_DIR."
-            )
+        """An empty folder for sockets and pid files."""
         self.run.mkdir(mode=0o700, exist_ok=True)
         for path in self.run.iterdir():
             path.unlink()
@@ -119,6 +117,8 @@ class Machine:
 def qemu_command(folder: Path, spec: VmSpec, address: str) -> list[str]:
     """The arguments of QEMU for a shielded VM. Nothing in them is secret."""
     run = folder / vm_folder.RUN
+    # Sockets by paths relative to the VM's folder, in which QEMU runs: their length is limited.
+    sockets = vm_folder.RUN
     accelerated = _has_kvm()
     return [
         _QEMU, "-name", spec.name, "-uuid", spec.id, "-pidfile", str(run / vm_folder.QEMU_PID),
@@ -131,7 +131,7 @@ def qemu_command(folder: Path, spec: VmSpec, address: str) -> list[str]:
         "-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1",
         "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={FIRMWARE}",
         "-drive", f"if=pflash,format=raw,unit=1,file={_quoted(folder / vm_folder.VARIABLES)}",
-        "-chardev", f"socket,id=tpm,path={_quoted(run / vm_folder.TPM_SOCKET)}",
+        "-chardev", f"socket,id=tpm,path={sockets}/{vm_folder.TPM_SOCKET}",
         "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0",
         "-drive", f"if=none,id=os,format=raw,discard=off,file={_quoted(folder / vm_folder.DISK)}",
         "-device", "virtio-blk-pci,drive=os,bootindex=0",
@@ -139,11 +139,11 @@ def qemu_command(folder: Path, spec: VmSpec, address: str) -> list[str]:
         "-device", "virtio-net-pci,netdev=net,romfile=",
         "-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng",
         "-device", "virtio-serial-pci",
-        "-chardev", f"socket,id=beat,server=on,wait=off,path={_quoted(run / vm_folder.HEARTBEAT_SOCKET)}",
+        "-chardev", f"socket,id=beat,server=on,wait=off,path={sockets}/{vm_folder.HEARTBEAT_SOCKET}",
         "-device", "virtserialport,chardev=beat,name=org.guardedfabric.agent.0",
-        "-chardev", f"socket,id=ctl,server=on,wait=off,path={_quoted(run / vm_folder.CONTROL_SOCKET)}",
+        "-chardev", f"socket,id=ctl,server=on,wait=off,path={sockets}/{vm_folder.CONTROL_SOCKET}",
         "-device", "virtserialport,chardev=ctl,name=org.guardedfabric.control.0",
-        "-qmp", f"unix:{_quoted(run / vm_folder.QMP_SOCKET)},server=on,wait=off",
+        "-qmp", f"unix:{sockets}/{vm_folder.QMP_SOCKET},server=on,wait=off",
     ]  # fmt: skip
 
 

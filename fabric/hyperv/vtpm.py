@@ -38,6 +38,7 @@ from tpm2_pytss import (
 from fabric.hyperv.errors import HostError
 from fabric.hyperv.memory_files import memory_file
 from fabric.hyperv.processes import end_process, wait_until
+from fabric.hyperv.socket_paths import folder_descriptor, short_path
 from fabric.hyperv.system_tools import run_tool
 from hgs.keyprotection.secret import Secret
 
@@ -62,22 +63,26 @@ def manufacture(directory: Path, key: Secret) -> None:
 def launch(directory: Path, key: Secret, control: Path, pid_file: Path, server: Path | None = None) -> None:
     """Start the virtual TPM in the background. Raises `HostError`.
 
-    It listens on `control` for QEMU, which switches it on, and ends with QEMU. With `server` it is switched on at once
-    and takes TPM commands there; then `control` must be `<server>.ctrl`. All paths are absolute.
+    It listens on `control` for QEMU, which switches it on, and ends with QEMU. With `server` (in the same folder) it is
+    switched on at once and takes TPM commands there; then `control` must be `<server>.ctrl`. All paths are absolute.
     """
-    arguments = [
-        "swtpm", "socket", "--tpm2", "--daemon",
-        "--tpmstate", f"dir={directory},mode=0600",
-        "--ctrl", f"type=unixio,path={control},mode=0600",
-        "--pid", f"file={pid_file}",
-    ]  # fmt: skip
-    if server is None:
-        arguments.append("--terminate")
-    else:
-        arguments += ["--server", f"type=unixio,path={server},mode=0600", "--flags", "not-need-init,startup-clear"]
-    with memory_file("vtpm-key", key.reveal().hex().encode()) as descriptor:
-        arguments += ["--key", f"fd={descriptor},mode={_CIPHER},format=hex"]
-        run_tool(arguments, keep=(descriptor,), seconds=_START_SECONDS)
+    with (
+        folder_descriptor(control.parent) as folder,
+        memory_file("vtpm-key", key.reveal().hex().encode()) as descriptor,
+    ):
+        arguments = [
+            "swtpm", "socket", "--tpm2", "--daemon",
+            "--tpmstate", f"dir={directory},mode=0600",
+            "--ctrl", f"type=unixio,path={short_path(folder, control.name)},mode=0600",
+            "--pid", f"file={pid_file}",
+            "--key", f"fd={descriptor},mode={_CIPHER},format=hex",
+        ]  # fmt: skip
+        if server is None:
+            arguments.append("--terminate")
+        else:
+            address = short_path(folder, server.name)
+            arguments += ["--server", f"type=unixio,path={address},mode=0600", "--flags", "not-need-init,startup-clear"]
+        run_tool(arguments, keep=(descriptor, folder), seconds=_START_SECONDS)
     if not wait_until(control.exists, _START_SECONDS):
         raise HostError("vtpm-start", "The virtual TPM did not start.")
 

@@ -13,7 +13,7 @@ _CLONE_NEWUSER: Final = 0x10000000
 _CLONE_NEWNET: Final = 0x40000000
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_NO_NEW_PRIVS: Final = 38
-_SOCKET_EVENTS: Final = frozenset({"socket.bind", "socket.connect", "socket.getaddrinfo", "socket.sendto"})
+_LOOKUPS: Final = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
 
 
 def isolate() -> bool:
@@ -45,5 +45,5 @@ def private_streams() -> tuple[IO[bytes], IO[bytes]]:
 def _refuse_network(event: str, arguments: tuple[object, ...]) -> None:
     if event == "socket.__new__" and arguments[1] not in (socket.AF_UNIX, -1):
         raise PermissionError("the secure worker has no network")
-    if event in _SOCKET_EVENTS and arguments and isinstance(arguments[-1], tuple):
+    if event in _LOOKUPS:
         raise PermissionError("the secure worker has no network")

@@ -1,0 +1,85 @@
+"""Volume signature catalogs: one form, signed, and precise about what differs."""
+
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fabric.disks import gpt
+from fabric.disks.blocks import leaf_hash
+from fabric.disks.catalog import Catalog, Role, parse_catalog, regions, sign_catalog
+from fabric.disks.errors import CatalogError, DiskChanged
+from fabric.disks.gpt import Partition, PartitionTable
+
+
+@pytest.fixture(scope="session")
+def document(catalog: Catalog, key: rsa.RSAPrivateKey) -> bytes:
+    return sign_catalog(catalog, key)
+
+
+def test_a_signed_catalog_reads_back_and_verifies(document: bytes, catalog: Catalog) -> None:
+    unverified = parse_catalog(document)
+    assert unverified.serialise() == document
+    signed = unverified.verify()
+    assert signed.catalog == catalog
+    assert (signed.disk_name, signed.version) == ("Debian 12 (cloud)", "1.2.3.4")
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.data())
+def test_no_changed_byte_passes(document: bytes, data: st.DataObject) -> None:
+    changed = bytearray(document)
+    changed[data.draw(st.integers(0, len(changed) - 1))] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(CatalogError):
+        parse_catalog(bytes(changed)).verify()
+
+
+@given(st.binary(max_size=400))
+def test_noise_is_no_catalog(noise: bytes) -> None:
+    with pytest.raises(CatalogError):
+        parse_catalog(noise)
+
+
+def test_another_key_cannot_sign_for_the_certificate(catalog: Catalog) -> None:
+    other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    with pytest.raises(CatalogError, match="does not belong"):
+        sign_catalog(catalog, other)
+
+
+@pytest.mark.parametrize("version", ["1.0.0", "1.0.0.65536", "01.0.0.0", "1.0.0.0.0", "a.b.c.d", ""])
+def test_a_malformed_version_is_not_signed(catalog: Catalog, key: rsa.RSAPrivateKey, version: str) -> None:
+    with pytest.raises(CatalogError):
+        sign_catalog(replace(catalog, version=version), key)
+
+
+@pytest.mark.parametrize("name", ["", " x", "x\ny", "a/b", "x" * 65, "<a>"])
+def test_a_malformed_name_is_not_signed(catalog: Catalog, key: rsa.RSAPrivateKey, name: str) -> None:
+    with pytest.raises(CatalogError):
+        sign_catalog(replace(catalog, disk_name=name), key)
+
+
+def test_a_catalog_that_leaves_out_a_volume_is_refused(catalog: Catalog, key: rsa.RSAPrivateKey) -> None:
+    with pytest.raises(CatalogError, match="exactly the volumes"):
+        sign_catalog(replace(catalog, volumes=catalog.volumes[:-1]), key)
+
+
+def test_a_difference_is_named_with_its_bytes(document: bytes) -> None:
+    signed = parse_catalog(document).verify()
+    leaves = {volume.role: list(volume.leaves) for volume in signed.catalog.volumes}
+    signed.check_volumes(leaves)
+    leaves[Role.EFI_SYSTEM][1] = leaf_hash(b"else")
+    with pytest.raises(DiskChanged) as caught:
+        signed.check_volumes(leaves)
+    assert caught.value.differences == (("EFI system partition", 2 * 1024**2, 3 * 1024**2),)
+    assert "EFI system partition differs in bytes 2097152 to 3145727" in caught.value.message
+
+
+def test_a_disk_with_a_third_partition_is_no_template() -> None:
+    import uuid
+
+    kinds = (gpt.EFI_SYSTEM, gpt.LINUX_FILESYSTEM, gpt.LINUX_FILESYSTEM)
+    parts = tuple(Partition(n, kind, uuid.uuid4(), 100 + 10 * n, 105 + 10 * n, 0, "") for n, kind in enumerate(kinds))
+    with pytest.raises(CatalogError, match="one EFI system and one OS partition"):
+        regions(PartitionTable(uuid.uuid4(), 2048, 34, 2014, parts))
