@@ -41,7 +41,7 @@ class FakeHgs:
     ci_policies: list[NamedDigest] = field(default_factory=list)
     certify: rsa.RSAPublicKey | None = None
     verdicts: list[Verdict] = field(default_factory=list)
-    tamper: Callable[[bytes], bytes] = staticmethod(lambda data: data)
+    tamper: Callable[[bytes], bytes] | None = None
 
     def __post_init__(self) -> None:
         now = dt.datetime.now(dt.UTC)
@@ -74,10 +74,10 @@ class FakeHgs:
         message = hgsa.parse_message(request.content)
         assert isinstance(message, hgsa.AttestationRequest)
         reply = self._reply(message)
-        headers = {"content-type": "application/json"}
+        headers, content = {"content-type": "application/json"}, hgsa.serialise(reply)
         if not isinstance(reply, hgsa.TpmReplyContinue):
             headers["attestation-id"] = str(uuid4())
-        return httpx2.Response(200, headers=headers, content=self.tamper(hgsa.serialise(reply)))
+        return httpx2.Response(200, headers=headers, content=self.tamper(content) if self.tamper else content)
 
     def _reply(self, message: hgsa.AttestationRequest) -> hgsa.Message:
         certificate = message.find(hgsa.AttestationProvidedContentType.ENDORSEMENT_KEY_CERTIFICATE)
@@ -116,5 +116,3 @@ class FakeHgs:
             return KnownHost(self.hosts[ek_hash]) if ek_hash in self.hosts else None
 
         return EndorsementTrust(find, self.roots, self.intermediates)
-
-
