@@ -144,6 +144,10 @@ def _first_element(data: bytes) -> tuple[bytes, bytes]:
 def _read(der: bytes, quirks: list[str]) -> EkCertificate:
     certificate = asn1_x509.Certificate.load(der, strict=True)
     tbs = certificate["tbs_certificate"]
+    if tbs["signature"].dump() != certificate["signature_algorithm"].dump():
+        raise Malformed("The certificate names two different signature algorithms.")
+    if certificate["signature_value"].contents[:1] != b"\x00":
+        raise Malformed("The certificate's signature is not a whole number of bytes.")
     key = _public_key(tbs["subject_public_key_info"], quirks)
     if not _strict_parser_reads(der):
         quirks.append("unordered-set")

@@ -20,7 +20,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import NameOID, ObjectIdentifier, SignatureAlgorithmOID
+from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from hgs.attestation.errors import CertificateInvalid
 
@@ -28,6 +28,8 @@ MAX_LIFETIME: Final = timedelta(hours=8)
 SIGNER_NAME: Final = "Guarded Fabric Remote Attestation Service"
 MAX_CERTIFICATE: Final = 8192
 _APPLICATION_POLICIES: Final = ObjectIdentifier("1.3.6.1.4.1.311.21.10")
+# AlgorithmIdentifier of sha256WithRSAEncryption in DER. What is outside the signed part has this one form.
+_SHA256_RSA: Final = bytes.fromhex("300d06092a864886f70d01010b0500")
 _CLOCK_TOLERANCE: Final = timedelta(seconds=60)
 _SUBJECT: Final = re.compile(r"[0-9A-F]{64}")
 
@@ -200,13 +202,22 @@ def _load(der: bytes) -> x509.Certificate:
         raise CertificateInvalid(f"The health certificate has {len(der)} bytes; the limit is {MAX_CERTIFICATE}.")
     try:
         certificate = x509.load_der_x509_certificate(der)
-        parsed = certificate.public_bytes(Encoding.DER)
-        _ = certificate.extensions
-    except (ValueError, x509.DuplicateExtension) as error:
+        # Decoded on access: now, so that nothing fails later.
+        _ = (certificate.extensions, certificate.subject, certificate.issuer, certificate.public_key())
+        _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.serial_number)
+    except Exception as error:  # the library raises several unrelated types for malformed certificates
         raise CertificateInvalid("The health certificate is not a DER certificate.") from error
-    if parsed != der or certificate.signature_algorithm_oid != SignatureAlgorithmOID.RSA_WITH_SHA256:
+    if _element(0x30, certificate.tbs_certificate_bytes + _SHA256_RSA + _bit_string(certificate.signature)) != der:
         raise CertificateInvalid("The health certificate is not of the profile: sha256WithRSAEncryption in DER.")
     return certificate
+
+
+def _element(tag: int, body: bytes) -> bytes:
+    return bytes([tag, 0x82]) + len(body).to_bytes(2, "big") + body
+
+
+def _bit_string(value: bytes) -> bytes:
+    return _element(0x03, b"\x00" + value)
 
 
 def _signer_of(certificate: x509.Certificate, trusted: Iterable[TrustedSigner]) -> TrustedSigner:

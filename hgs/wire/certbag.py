@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from asn1crypto import core
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
@@ -27,6 +28,7 @@ def parse_bag(data: bytes) -> tuple[x509.Certificate, ...]:
     if len(data) > MAX_BAG:
         raise CertificateBagError(f"The certificate bag has {len(data)} bytes; the limit is {MAX_BAG}.")
     try:
+        core.Sequence.load(data, strict=True)
         certificates = tuple(pkcs7.load_der_pkcs7_certificates(data))
     except Exception as error:  # the library raises several unrelated types for malformed DER
         raise CertificateBagError("This is not a PKCS#7 certificate bag.") from error

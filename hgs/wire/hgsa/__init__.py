@@ -4,18 +4,10 @@ Wire form: JSON in the manner of WCF's DataContractJsonSerializer. Polymorphic m
 member; enumerations are numbers; byte strings are base64 or arrays of numbers and GUIDs are strings or base64 of
 their 16 bytes (public sources disagree, so both are read and the written form is chosen by :class:`Form`).
 
-``messages`` holds the dataclasses, ``codec`` turns them into bytes and back.
+``messages`` holds the dataclasses; ``writing`` and ``reading`` turn them into bytes and back:
+``parse_message(serialise(m)) == m``, and ``serialise(parse_message(b)) == b`` for everything ``serialise`` wrote.
 """
 
-from hgs.wire.hgsa.codec import (
-    JSON_FORM,
-    MAX_REQUEST,
-    Form,
-    parse_certificate_bag,
-    parse_message,
-    serialise,
-    serialise_certificate_bag,
-)
 from hgs.wire.hgsa.enums import (
     AttestationOperationMode,
     AttestationProvidedContentType,
@@ -45,6 +37,8 @@ from hgs.wire.hgsa.messages import (
     VirtualSecureModeErrorReply,
     VsmReportValidationErrorReply,
 )
+from hgs.wire.hgsa.reading import MAX_REQUEST, parse_certificate_bag, parse_message
+from hgs.wire.hgsa.writing import JSON_FORM, Form, serialise, serialise_certificate_bag
 
 __all__ = [
     "JSON_FORM",

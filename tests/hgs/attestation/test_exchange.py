@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -287,6 +288,10 @@ def test_a_wrong_activation_secret_ends_the_evaluation(
     assert all(check.outcome is CheckOutcome.SKIPPED for check in verdict.checks if check.policy)
 
 
+def flip(at: int, data: bytes) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
 @pytest.mark.parametrize(
     ("kind", "codes"),
     [
@@ -303,8 +308,7 @@ def test_every_flipped_byte_of_evidence_is_refused(
 ) -> None:
     size = len(reply.find(kind) or b"")
     for at in range(size):
-        flipped = with_blob(reply, kind, lambda data, at=at: data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
-        outcome = service.finish(endorsement, flipped)
+        outcome = service.finish(endorsement, with_blob(reply, kind, partial(flip, at)))
         assert not outcome.verdict.passed, (kind, at)
         assert {check.code for check in outcome.verdict.failed_checks} <= codes
         assert not outcome.keys

@@ -21,6 +21,7 @@ from hgs.attestation.endorsement import (
     endorsement_from_certificate,
     endorsement_from_public,
 )
+from hgs.attestation.exchange import Challenge
 from hgs.attestation.policies import NamedBaseline, NamedDigest, PolicySet
 from tests.hgs.attestation.boots import CI_DIGEST, Boot
 from tests.hgs.attestation.conftest import ENCRYPTION, Service
@@ -60,8 +61,8 @@ def test_a_host_with_a_real_tpm_attests_and_can_use_the_certified_key(real: SwTp
     now = datetime.now(UTC)
     log = real.boot(boot.log())
     challenge = service.begin(real, endorsement, now=now)
-    assert not hasattr(challenge, "verdict"), challenge
-    outcome = service.finish(endorsement, answer(real, challenge.context, log), now=now)  # type: ignore[union-attr]
+    assert isinstance(challenge, Challenge), challenge
+    outcome = service.finish(endorsement, answer(real, challenge.context, log), now=now)
     assert outcome.verdict.passed, outcome.verdict.summary
     secret = os.urandom(32)
     oaep = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
