@@ -20,6 +20,7 @@ def _every(seconds: float, task: str) -> _Entry:
 
 
 BEAT_SCHEDULE: dict[str, _Entry] = {
+    "send-waiting": _every(10.0, "fabric.send_waiting"),
     "reap-lost-jobs": _every(15.0, "fabric.reap_lost_jobs"),
     "mark-silent-hosts": _every(10.0, "fabric.mark_silent_hosts"),
     "renew-attestations": _every(60.0, "fabric.renew_attestations"),

@@ -9,7 +9,7 @@ import structlog
 from celery import shared_task
 from django.utils import timezone
 
-from fabric import messages
+from fabric import dispatch, messages
 from fabric.commands import jobs, placing, reports, submissions, sweeps
 from fabric.messages import MessageRefused
 from portal.kernel.errors import Unavailable
@@ -61,7 +61,7 @@ def job_progressed(host: str, job_id: str, step: str, percent: int, message: str
 def job_finished(
     host: str, job_id: str, outcome: str, error: dict[str, Any] | None = None, result: dict[str, Any] | None = None
 ) -> None:
-    if not isinstance(result or {}, dict) or len(json.dumps(result)) > RESULT_LIMIT:
+    if (result is not None and type(result) is not dict) or len(json.dumps(result)) > RESULT_LIMIT:
         raise MessageRefused("a result that is not a small object")
     reports.record_finished(
         host, messages.uuid(job_id), messages.outcome(outcome), messages.HostError.parse(error), result or {}
@@ -85,6 +85,11 @@ def vm_state(host: str, vm_id: str, state: str, reason: str = "") -> None:
 @shared_task(name="fabric.place_vm")
 def place_vm(job_id: str, vm_id: str, attempt: int = 0) -> None:
     placing.place_vm(messages.uuid(job_id), messages.uuid(vm_id), attempt, timezone.now())
+
+
+@shared_task(name="fabric.send_waiting")
+def send_waiting() -> None:
+    dispatch.send_waiting(timezone.now())
 
 
 @shared_task(name="fabric.reap_lost_jobs")

@@ -60,7 +60,8 @@ class Credentials:
 
 def seed(path: Path, tenant: str = "tenant", admin: str = "fabric-admin") -> list[str]:
     """Make what is missing; returns a sentence for each thing made. Credentials are on disk before it returns."""
-    credentials, made = Credentials.read(path), []
+    credentials = Credentials.read(path)
+    made: list[str] = []
     for name, role in ((tenant, Role.TENANT), (admin, Role.FABRIC_ADMIN)):
         user = _account(credentials, name, role, made)
         _token(credentials, user, made)

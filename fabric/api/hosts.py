@@ -128,10 +128,9 @@ class HostSubmissions(ApiAccess, ListAPIView[Submission]):  # type: ignore[misc]
     @extend_schema(request=SubmissionRequest, responses={201: SubmissionSerializer})
     def post(self, request: Request, reference: str) -> Response:
         """Submit a host identity, baseline or CI policy to HGS, where an administrator decides."""
-        content = _content(request)
-        asked = SubmissionRequest(
-            data={"kind": request.data.get("kind"), "name": request.data.get("name", ""), "content": "…"}
-        )
+        fields = request.data if isinstance(request.data, dict) else {}
+        content = _content(request, fields.get("content"))
+        asked = SubmissionRequest(data={"kind": fields.get("kind"), "name": fields.get("name", ""), "content": "…"})
         asked.is_valid(raise_exception=True)
         submission = submit_to_hgs(
             self.actor,
@@ -143,11 +142,10 @@ class HostSubmissions(ApiAccess, ListAPIView[Submission]):  # type: ignore[misc]
         return Response(SubmissionSerializer(submission).data, status=status.HTTP_201_CREATED)
 
 
-def _content(request: Request) -> bytes:
+def _content(request: Request, text: object) -> bytes:
     upload = request.FILES.get("content")
     if upload is not None:
-        return upload.read(CONTENT_LIMIT + 1)
-    text = request.data.get("content")
+        return bytes(upload.read(CONTENT_LIMIT + 1))
     try:
         if isinstance(text, str):
             return base64.b64decode(text, validate=True)

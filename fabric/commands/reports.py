@@ -147,7 +147,8 @@ def _verdict(host: Host, attestation_id: UUID, answer: Mapping[str, Any]) -> dic
     # HGS cannot name a host whose identity it does not know; that verdict is always a refusal.
     if known_as != host.name and (passed or known_as):
         raise MessageRefused(f"HGS knows this attestation as of {known_as or 'an unnamed host'}, not of {host.name}")
-    verdict = answer.get("verdict") if isinstance(answer.get("verdict"), dict) else {}
+    found = answer.get("verdict")
+    verdict: dict[str, Any] = found if isinstance(found, dict) else {}
     not_after = answer.get("certificate_not_after")
     return {
         "at": datetime.fromisoformat(str(answer["at"])),

@@ -6,6 +6,7 @@ Nothing here is secret: files in the library are ciphertext or public, tokens ar
 from fabric.models.host import AttestationState, Host, HostAttestation, HostState
 from fabric.models.library import BlobKind, LibraryBlob
 from fabric.models.network import Network
+from fabric.models.outbox import OutgoingMessage
 from fabric.models.placement import Assignment, Placement, PowerState
 from fabric.models.submission import Submission, SubmissionKind, SubmissionState
 from fabric.models.template_disk import TemplateDisk, TemplateState
@@ -19,6 +20,7 @@ __all__ = [
     "HostState",
     "LibraryBlob",
     "Network",
+    "OutgoingMessage",
     "Placement",
     "PowerState",
     "Submission",

@@ -33,7 +33,7 @@ class JobTable(BaseTable):
         narrow = ("title", "state")
 
 
-class JobFilter(django_filters.FilterSet):
+class JobFilter(django_filters.FilterSet):  # type: ignore[misc] # it has no types
     state = django_filters.ChoiceFilter(choices=JobState.choices, label="Status", empty_label="All")
     target_name = django_filters.CharFilter(lookup_expr="icontains", label="About")
 

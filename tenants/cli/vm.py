@@ -6,6 +6,7 @@ follows the job's steps on standard error and ends as the job ends (exit code 0 
 
 from __future__ import annotations
 
+import sys
 import time
 import uuid
 from collections.abc import Mapping
@@ -149,7 +150,7 @@ def _command(name: str, verb: str, body: Mapping[str, Any], wait: bool, timeout:
 
 
 def _confirm(name: str) -> None:
-    if not click.get_text_stream("stdin").isatty():
+    if not sys.stdin.isatty():
         raise CliError(f"{name} was not removed: nobody is there to ask.", "Add --yes.")
     click.confirm(f"Remove {name}, its disk and its keys for good?", abort=True)
 

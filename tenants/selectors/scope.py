@@ -12,5 +12,6 @@ SESSION_KEY = "subscription"
 def current_subscription(request: HttpRequest) -> Subscription:
     """The chosen subscription, or the first; raises `NotFound` where the tenant has none."""
     actor: Actor = request.actor  # type: ignore[attr-defined]
-    chosen = subscriptions(actor).filter(pk=request.session.get(SESSION_KEY)).first()
+    wanted = request.session.get(SESSION_KEY)
+    chosen = subscriptions(actor).filter(pk=str(wanted)).first() if wanted else None
     return chosen or subscription_for(actor, None)

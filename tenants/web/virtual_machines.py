@@ -47,7 +47,7 @@ class VmTable(BaseTable):
         narrow = ("name", "state")
 
 
-class VmFilter(django_filters.FilterSet):
+class VmFilter(django_filters.FilterSet):  # type: ignore[misc] # it has no types
     name = django_filters.CharFilter(lookup_expr="icontains", label="Name")
     state = django_filters.ChoiceFilter(choices=VmState.choices, label="Status", empty_label="All")
     network = django_filters.ModelChoiceFilter(queryset=Network.objects.all(), label="Network", empty_label="All")
