@@ -1,7 +1,8 @@
 """How the HGS console writes fingerprints, times and states."""
 
+import re
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from django import template
 from django.utils.html import format_html
@@ -10,6 +11,7 @@ from django.utils.safestring import SafeString
 from hgs.keyprotection.certificates import grouped
 
 register = template.Library()
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 # shape and colour beside the word, so that none of the three carries the meaning alone
 _STATES: Final = {
@@ -60,7 +62,7 @@ def moment(value: datetime | None, missing: str = "–") -> SafeString:
     return format_html('<time datetime="{}">{}</time>', utc.isoformat(), f"{utc:%Y-%m-%d %H:%M:%S} UTC")
 
 
-@register.filter
-def yes_no(value: Any) -> str:
-    """yes or no."""
-    return "yes" if value else "no"
+@register.simple_tag
+def fact(value: str) -> SafeString:
+    """A fact about a submitted file; SHA-256 digests are written as fingerprints."""
+    return fingerprint(value) if _DIGEST.fullmatch(value) else format_html("{}", value)
