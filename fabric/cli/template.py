@@ -112,17 +112,16 @@ def verify(disk: Path, catalog: Path) -> None:
 @template.command()
 @click.argument("disk", type=EXISTING)
 @click.option("--catalog", type=EXISTING, required=True, help="The disk's volume signature catalog.")
-@click.option("--name", help="Name in the portal; the catalog's disk name and version otherwise.")
+@click.option("--description", default="", help="What tenants read beside the name.")
 @output_option
-def publish(disk: Path, catalog: Path, name: str | None, output: Format) -> None:
-    """Upload a signed disk and its catalog to the portal."""
+def publish(disk: Path, catalog: Path, description: str, output: Format) -> None:
+    """Upload a signed disk and its catalog to the portal; name and version are the catalog's."""
     from portal.cli.rest import RestClient
 
-    signed = _load(catalog)
-    fields = {"name": name or f"{signed.disk_name} {signed.version}"}
+    _load(catalog)
     with RestClient() as portal:
-        answer = portal.upload(f"{TEMPLATES}/", {"catalog": catalog, "disk": disk}, fields)
-    show_record(answer, (("id", "Id"), ("name", "Name"), ("state", "State")), output)
+        answer = portal.upload(f"{TEMPLATES}/", {"catalog": catalog, "disk": disk}, {"description": description})
+    show_record(answer, (("id", "Id"), ("name", "Name"), ("version", "Version"), ("state", "State")), output)
 
 
 @template.command("list")
@@ -131,7 +130,13 @@ def list_templates(output: Format) -> None:
     """List the portal's template disks."""
     from portal.cli.rest import RestClient
 
-    columns = (("id", "ID"), ("name", "NAME"), ("disk_name", "DISK"), ("version", "VERSION"), ("state", "STATE"))
+    columns = (
+        ("id", "ID"),
+        ("name", "NAME"),
+        ("version", "VERSION"),
+        ("signer_subject", "SIGNED BY"),
+        ("state", "STATE"),
+    )
     with RestClient() as portal:
         show_rows(list(portal.items(f"{TEMPLATES}/")), columns, output)
 

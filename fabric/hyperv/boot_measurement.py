@@ -8,23 +8,18 @@ PCR 4 (boot programs), 7 (Secure Boot), 11 (the unified kernel image), 12 and 13
 from __future__ import annotations
 
 import hashlib
-import re
 import struct
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from fabric.disks.efi_image import EfiImage, EfiImageError
+from fabric.disks.efi_image import EfiImage
+from fabric.disks.kernel_image import measured_events
 from fabric.hyperv.secure_boot import GLOBAL, IMAGE_SECURITY, SecureBootVariables
 
 SEALED_PCRS: Final = (4, 7, 11, 12, 13)
 _SEPARATOR: Final = b"\0\0\0\0"
 _BOOT_ACTION: Final = b"Calling EFI Application from Boot Option"
-_STUB: Final = re.compile(rb"systemd-stub (\d{3})")
-# Sections in the order in which the stub measures them; later stubs measure more.
-_SECTIONS_252: Final = (".linux", ".osrel", ".cmdline", ".initrd", ".splash", ".dtb")
-_SECTIONS_254: Final = (*_SECTIONS_252, ".uname", ".sbat")
-_STUBS: Final = {252: _SECTIONS_252, 254: _SECTIONS_254, 255: _SECTIONS_254}
 _TPM_CC_POLICY_PCR: Final = 0x17F
 _TPM_ALG_SHA256: Final = 0x000B
 
@@ -37,7 +32,7 @@ def predict(image: EfiImage, variables: SecureBootVariables) -> dict[int, bytes]
     return {
         4: extend_all((_BOOT_ACTION, _SEPARATOR), image.authenticode_hash()),
         7: extend_all((*_secure_boot_events(variables),)),
-        11: extend_all(_image_sections(image)),
+        11: extend_all(measured_events(image)),
         12: bytes(32),
         13: bytes(32),
     }
@@ -77,16 +72,3 @@ def _secure_boot_events(variables: SecureBootVariables) -> Iterable[bytes]:
 def _variable_data(name: str, vendor: uuid.UUID, contents: bytes) -> bytes:
     """UEFI_VARIABLE_DATA."""
     return vendor.bytes_le + struct.pack("<QQ", len(name), len(contents)) + name.encode("utf-16-le") + contents
-
-
-def _image_sections(image: EfiImage) -> Iterable[bytes]:
-    found = _STUB.search(image.contents(".sdmagic") or b"")
-    version = int(found.group(1)) if found else 0
-    if version not in _STUBS:
-        known = ", ".join(str(number) for number in _STUBS)
-        raise EfiImageError(f"it is not a unified kernel image of a known systemd-stub ({known})")
-    for name in _STUBS[version]:
-        contents = image.contents(name)
-        if contents:
-            yield name.encode() + b"\0"
-            yield contents

@@ -128,7 +128,7 @@ class VirtualMachines:
                     raise HostError("vm-does-not-stop", "The guest did not shut down.", "Use force; data may be lost.")
             machine.power_off()
             (machine.run / vm_folder.LAST_BEAT).unlink(missing_ok=True)
-            (machine.run / "dry.json").unlink(missing_ok=True)
+            (machine.run / vm_folder.DRY).unlink(missing_ok=True)
 
     def remove(self, vm_id: str) -> None:
         """Switch a VM off and delete everything of it. One that does not exist is fine."""
@@ -191,18 +191,21 @@ class VirtualMachines:
     def _beats(self, vm_id: str, ports: dict[str, HeartbeatPort]) -> Sequence[dict[str, Any]]:
         machine = self._machine(vm_id)
         if self._dry:
-            return _dry_beats(machine)
+            try:
+                return _dry_beats(machine)
+            except OSError:  # removed meanwhile
+                return []
         return ports.setdefault(vm_id, HeartbeatPort(machine.run)).poll()
 
     def _start_dry(self, machine: Machine, spec: VmSpec, progress: Progress) -> dict[str, Any]:
         progress("boot", 100, "Dry run: the guest is not booted")
         name = spec.specialization.get("@ComputerName@", spec.name)
-        write_json(machine.run / "dry.json", {"computer_name": name, "started": time.time()})
+        write_json(machine.run / vm_folder.DRY, {"computer_name": name, "started": time.time()})
         progress("heartbeat", 100, "Dry run: this heartbeat is the host's own")
-        return _dry_beats(machine)[0]
+        return {"beat": 0, "state": RUNNING, "computer_name": name, "uptime": 0, "dry": True}
 
     def _runs(self, machine: Machine) -> bool:
-        return (machine.run / "dry.json").exists() if self._dry else machine.running
+        return (machine.run / vm_folder.DRY).exists() if self._dry else machine.running
 
     def _machine(self, vm_id: str) -> Machine:
         return Machine(self._folder / check_vm_id(vm_id), self._address)
@@ -267,14 +270,19 @@ def _first_beat(machine: Machine, progress: Progress) -> dict[str, Any]:
     )
 
 
-def _dry_beats(machine: Machine) -> list[dict[str, Any]]:
-    note = read_json(machine.run / "dry.json") or {"computer_name": "", "started": time.time()}
-    uptime = int(time.time() - note["started"])
-    number = int(uptime / _DRY_BEAT_SECONDS) + 1
-    if note.get("beat") == number:
+def _dry_beats(machine: Machine) -> Sequence[dict[str, Any]]:
+    """The beat of a dry machine if a new one is due; its number is kept beside the note that says it runs."""
+    note = read_json(machine.run / vm_folder.DRY)
+    if note is None:
         return []
-    write_json(machine.run / "dry.json", {**note, "beat": number})
-    return [{"beat": number, "state": RUNNING, "computer_name": note["computer_name"], "uptime": uptime, "dry": True}]
+    uptime = max(0, int(time.time() - note["started"]))
+    number = int(uptime / _DRY_BEAT_SECONDS) + 1
+    if (read_json(machine.run / vm_folder.LAST_BEAT) or {}).get("beat") == number:
+        return []
+    name = note["computer_name"]
+    beat = {"beat": number, "state": RUNNING, "computer_name": name, "uptime": uptime, "dry": True}
+    write_json(machine.run / vm_folder.LAST_BEAT, beat)
+    return [beat]
 
 
 def _sync(folder: Path) -> None:

@@ -91,9 +91,12 @@ class Machine:
 
     def end_virtual_tpm(self) -> None:
         """End the virtual TPM, if it runs."""
-        pid_file, folder = self.run / vm_folder.TPM_PID, str(self.folder / vm_folder.VTPM)
-        wait_until(lambda: running_process(pid_file, "swtpm", folder) is None, 2)
-        end_process(pid_file, "swtpm", folder)
+        folder = self.folder / vm_folder.VTPM
+        pid_file = self.run / vm_folder.TPM_PID
+        wait_until(lambda: running_process(pid_file, "swtpm", str(folder)) is None, 2)
+        # The second one is left behind only by a secure worker that was killed while it sealed.
+        for file in (pid_file, folder / "pid"):
+            end_process(file, "swtpm", str(folder))
 
     def status(self) -> str:
         """QEMU's own word for the state of its machine (`running`, `paused` …). Raises `HostError`."""

@@ -7,7 +7,6 @@ argument, an environment variable or a file with a name.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +43,8 @@ from hgs.keyprotection.secret import Secret
 
 KEY_LENGTH: Final = 32
 SEALED_HANDLE: Final = 0x81000100
+# Of a virtual TPM that runs by itself; one that serves a machine has its pid file among the machine's.
+PID_FILE: Final = "pid"
 _CIPHER: Final = "aes-256-cbc"
 _START_SECONDS: Final = 10.0
 
@@ -90,18 +91,21 @@ def launch(directory: Path, key: Secret, control: Path, pid_file: Path, server: 
 @contextmanager
 def running(directory: Path, key: Secret) -> Iterator[ESAPI]:
     """The virtual TPM switched on by itself, for as long as the block lasts. Raises `HostError`."""
-    with tempfile.TemporaryDirectory(prefix="gf-vtpm-") as name:
-        folder = Path(name)
-        server, pid_file = folder / "s", folder / "pid"
-        launch(directory, key, folder / "s.ctrl", pid_file, server)
-        try:
-            with ESAPI(TCTILdr("swtpm", f"path={server}")) as esapi:
-                yield esapi
-                esapi.shutdown(TPM2_SU.CLEAR)
-        except TSS2_Exception as error:
-            raise HostError("vtpm-failed", f"The virtual TPM refused a command: {error}.") from None
-        finally:
-            end_process(pid_file, "swtpm", str(directory))
+    server, control, pid_file = directory / "s", directory / "s.ctrl", directory / PID_FILE
+    launch(directory, key, control, pid_file, server)
+    try:
+        with (
+            folder_descriptor(directory) as folder,
+            ESAPI(TCTILdr("swtpm", f"path={short_path(folder, server.name)}")) as esapi,
+        ):
+            yield esapi
+            esapi.shutdown(TPM2_SU.CLEAR)
+    except TSS2_Exception as error:
+        raise HostError("vtpm-failed", f"The virtual TPM refused a command: {error}.") from None
+    finally:
+        end_process(pid_file, "swtpm", str(directory))
+        for path in (server, control):
+            path.unlink(missing_ok=True)
 
 
 def seal(esapi: ESAPI, secret: Secret, policy: bytes) -> None:

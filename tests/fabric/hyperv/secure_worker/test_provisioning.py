@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import queue
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -226,6 +228,34 @@ def test_the_state_of_another_vm_is_refused(
     path.write_bytes(replace(state, vm_id="00000000-0000-4000-8000-000000000000").serialise())
     with pytest.raises(SecureWorkerFailed, match="another VM"):
         machines.start(spec.id, host.certificate, quiet)
+
+
+def test_a_watcher_hears_dry_heartbeats_and_changes_of_state(
+    provision: Callable[..., Any], machines: VirtualMachines, host: Any, spec: VmSpec
+) -> None:
+    provision(spec)
+    beats: queue.Queue[tuple[str, dict[str, Any]]] = queue.Queue()
+    states: queue.Queue[tuple[str, str]] = queue.Queue()
+    end = threading.Event()
+
+    def heard(vm_id: str, beat: dict[str, Any]) -> None:
+        beats.put((vm_id, beat))
+
+    def changed(vm_id: str, state: str) -> None:
+        states.put((vm_id, state))
+
+    watcher = threading.Thread(target=machines.watch, args=(heard, changed, end, 0.05))
+    watcher.start()
+    try:
+        machines.start(spec.id, host.certificate, quiet)
+        assert states.get(timeout=10) == (spec.id, "running")
+        vm_id, beat = beats.get(timeout=10)
+        assert (vm_id, beat["computer_name"], beat["dry"]) == (spec.id, "web01", True)
+        machines.stop(spec.id)
+        assert states.get(timeout=10) == (spec.id, "stopped")
+    finally:
+        end.set()
+        watcher.join(timeout=10)
 
 
 def test_recovery_removes_what_was_half_made(machines: VirtualMachines, tmp_path: Path) -> None:
