@@ -61,8 +61,8 @@ def endpoint(method: str) -> Callable[[_View[_P]], _View[_P]]:
                 return HttpResponse(status=405, headers={"Allow": method})
             try:
                 return view(request, *args, **kwargs)
-            except (Unavailable, DatabaseError) as error:
-                log.exception("attestation unavailable: %s", error)
+            except (Unavailable, DatabaseError):
+                log.exception("attestation unavailable")
                 return reply(hgsa.UnavailableErrorReply(retryable=True))
 
         update_wrapper(guarded, view)

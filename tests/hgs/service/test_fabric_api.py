@@ -16,7 +16,12 @@ from tests.hgs.service.conftest import TOKEN, Trusting
 from tests.hgs.service.hosts import Host
 
 SUBMISSIONS = "/fabric/v1/submissions"
-PATHS = ["/fabric/v1/status", SUBMISSIONS, "/fabric/v1/attestations", f"/fabric/v1/attestations/{uuid4()}"]
+PATHS = [
+    "/fabric/v1/status",
+    SUBMISSIONS,
+    "/fabric/v1/attestations",
+    "/fabric/v1/attestations/5f0c6c0e-8f7d-4a30-9a5e-0d9d1c5b7a11",
+]
 
 
 def submit(client: Client, **changes: Any) -> Any:
