@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from kombu.exceptions import OperationalError
@@ -21,7 +20,7 @@ from fabric.hyperv.operations import HostOperations
 from fabric.hyperv.virtual_machines import ProvisionResult
 from hgs.client import HgsRefused
 
-JOB, VM = str(uuid4()), str(uuid4())
+JOB, VM = "0e27fabf-5400-4b24-93b3-d5f595b609b7", "7f3c1b9a-2d64-4c0e-9a53-1f2e3d4c5b6a"
 SPEC = {
     "id": VM, "name": "web01", "vcpus": 1, "memory_mib": 512, "specialization": {"@ComputerName@": "web01"},
     "network": {"cidr": "10.0.3.0/24", "address": "10.0.3.5", "gateway": "10.0.3.1", "dns": "10.0.3.1"},
