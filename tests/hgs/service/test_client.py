@@ -74,7 +74,7 @@ def test_no_answer_is_unreachable(error: type[Exception]) -> None:
         (302, b"", {"Location": "http://elsewhere.example/"}),
         (200, b"{}", JSON),
         (200, b"x" * (64 * 1024 + 1), JSON),
-        (200, gzip.compress(b"{}"), JSON | {"Content-Encoding": "gzip"}),
+        (200, gzip.compress(b"{}", mtime=0), JSON | {"Content-Encoding": "gzip"}),
         (200, hgsa.serialise(hgsa.PayloadErrorReply(False)), JSON),
     ],
 )
