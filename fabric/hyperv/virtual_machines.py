@@ -33,7 +33,8 @@ from fabric.hyperv.vm import Machine
 HYPERVISORS: Final = ("qemu", "dry")
 RUNNING, STOPPED = "running", "stopped"
 _MAKING, _REMOVING = ".making-", ".removing-"
-_HEARTBEAT_SECONDS: Final = 180.0
+_HEARTBEAT_SECONDS: Final = 300.0
+_TELL_SECONDS: Final = 5.0
 _SHUTDOWN_SECONDS: Final = 60.0
 _LOCK_SECONDS: Final = 30.0
 _DRY_BEAT_SECONDS: Final = 5.0
@@ -246,20 +247,21 @@ def _raw_copy(template: Path, copy: Path) -> Path:
 
 def _first_beat(machine: Machine, progress: Progress) -> dict[str, Any]:
     port = HeartbeatPort(machine.run)
-    deadline = time.monotonic() + _HEARTBEAT_SECONDS
+    began = told = time.monotonic()
     progress("heartbeat", 0, "Waiting for the guest")
     try:
-        while time.monotonic() < deadline:
+        while (now := time.monotonic()) < began + _HEARTBEAT_SECONDS:
             for beat in port.poll():
-                progress("heartbeat", 100 if beat["state"] == RUNNING else 50, f"The guest is {beat['state']}")
+                progress("heartbeat", 100 if beat["state"] == RUNNING else 90, f"The guest is {beat['state']}")
                 if beat["state"] == RUNNING:
                     return beat
             if not machine.running:
-                raise HostError(
-                    "vm-did-not-unlock",
-                    "The guest switched itself off: this is not the boot its disk is sealed to, or the disk is broken.",
-                    "Restore the VM's disk and variables as they were, or make the VM anew.",
-                )
+                raise _did_not_unlock()
+            if now >= told + _TELL_SECONDS:
+                told = now
+                # Most of a boot is the firmware hashing the kernel; 20 s without other work on the machine.
+                waited = int(now - began)
+                progress("heartbeat", min(80, waited * 3), f"Waiting for the guest, {waited} s so far")
             time.sleep(0.1)
     finally:
         port.close()
@@ -267,6 +269,14 @@ def _first_beat(machine: Machine, progress: Progress) -> dict[str, Any]:
         "vm-no-heartbeat",
         f"The guest gave no sign of life within {_HEARTBEAT_SECONDS:.0f} s.",
         "Start it again; if it repeats, its boot program may have been refused by Secure Boot.",
+    )
+
+
+def _did_not_unlock() -> HostError:
+    return HostError(
+        "vm-did-not-unlock",
+        "The guest switched itself off: this is not the boot its disk is sealed to, or the disk is broken.",
+        "Restore the VM's disk and variables as they were, or make the VM anew.",
     )
 
 
