@@ -11,6 +11,7 @@ help:            ## Show the targets
 up:              ## Prepare the machine, start everything, create a shielded VM
 	@$(PYTHON) portal/embedded/preflight.py up
 	@$(BIN)/python -m portal.embedded up
+	@$(BIN)/python -m tenants.firstrun
 
 down:            ## Stop what `make up` started
 	@test ! -x $(BIN)/python || $(BIN)/python -m portal.embedded down

@@ -13,7 +13,7 @@ os.environ.setdefault("HGS_MASTER_KEY", base64.b64encode(bytes(range(32))).decod
 os.environ.setdefault("HGS_FABRIC_TOKEN", "fabric-token-for-tests-only")
 os.environ.setdefault("GF_VAR_DIR", tempfile.mkdtemp(prefix="gf-test-"))
 
-from portal.settings import *
+from portal.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}

@@ -141,6 +141,32 @@ def list_templates(output: Format) -> None:
         show_rows(list(portal.items(f"{TEMPLATES}/")), columns, output)
 
 
+@template.command()
+@click.argument("name")
+def retire(name: str) -> None:
+    """Offer a template (NAME:VERSION or id) to nobody any more; what was made from it goes on."""
+    _switch(name, "retire")
+
+
+@template.command()
+@click.argument("name")
+def unretire(name: str) -> None:
+    """Offer a retired template (NAME:VERSION or id) again."""
+    _switch(name, "unretire")
+
+
+def _switch(name: str, verb: str) -> None:
+    from portal.cli.rest import RestClient
+
+    with RestClient() as portal:
+        rows = portal.items(f"{TEMPLATES}/")
+        found = [row for row in rows if name in (row["id"], row["name"], f"{row['name']}:{row['version']}")]
+        if len(found) != 1:
+            raise CliError(f"{len(found)} templates are called {name}.", "Name one by its id; see gf template list.")
+        answer = portal.post(f"{TEMPLATES}/{found[0]['id']}/{verb}/")
+    click.echo(f"{answer['name']} {answer['version']} is {answer['state']}.")
+
+
 @template.command("catalog")
 @click.argument("template_id")
 @click.option("--out", "-o", type=WRITABLE, required=True, help="File to write.")

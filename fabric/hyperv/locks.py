@@ -28,23 +28,27 @@ def exclusive(path: Path, *, seconds: float, what: str) -> Iterator[None]:
     """Hold the lock `path` (made if missing) while the block runs; raises `Busy` after `seconds`.
 
     The lock belongs to the open file, so threads of one process exclude each other as well, and it goes away with the
-    process that held it.
+    process that held it. Whoever holds it may remove the file: those who wait then take the lock on a new one.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + seconds
+    while (descriptor := _try_lock(path)) is None:
+        if time.monotonic() >= deadline:
+            raise Busy(what, seconds)
+        time.sleep(_PAUSE_SECONDS)
     try:
-        deadline = time.monotonic() + seconds
-        while not _try_lock(descriptor):
-            if time.monotonic() >= deadline:
-                raise Busy(what, seconds)
-            time.sleep(_PAUSE_SECONDS)
         yield
     finally:
         os.close(descriptor)
 
 
-def _try_lock(descriptor: int) -> bool:
+def _try_lock(path: Path) -> int | None:
+    """The descriptor that holds the lock, or None where somebody else does or has just removed the file."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        if path.stat().st_ino == os.fstat(descriptor).st_ino:
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(descriptor)
+    return None

@@ -233,7 +233,11 @@ class VirtualMachines:
     def _locked(self, vm_id: str) -> Iterator[None]:
         lock = self._folder / f".{check_vm_id(vm_id)}.lock"
         with exclusive(lock, seconds=_LOCK_SECONDS, what="this VM"):
-            yield
+            try:
+                yield
+            finally:
+                if not (self._folder / vm_id).exists():
+                    lock.unlink(missing_ok=True)
 
 
 def _raw_copy(template: Path, copy: Path) -> Path:

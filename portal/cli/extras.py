@@ -14,7 +14,6 @@ _PACKAGES: Final = {
     "environ": "django-environ",
     "csp": "django-csp",
     "virt": "virt-firmware",
-    "qemu": "qemu-qmp",
     "google": "protobuf",
 }
 

@@ -1,0 +1,41 @@
+"""What the person who typed `make up` reads: numbered steps, what each did, and how long it took."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Narration:
+    """Prints to standard output; lines appear as things happen."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._number = 0
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        self._number += 1
+        began = time.monotonic()
+        self._print(f"\n{self._number}. {title}")
+        yield
+        spent = time.monotonic() - began
+        if spent >= 1:
+            self._print(f"   ({spent:.0f} s)")
+
+    def say(self, text: str) -> None:
+        for line in text.splitlines():
+            self._print(f"   {line}" if line else "")
+
+    def plain(self, text: str) -> None:
+        self._print(text)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    @staticmethod
+    def _print(text: str) -> None:
+        print(text, file=sys.stdout, flush=True)  # noqa: T201 - this module is what prints
