@@ -45,7 +45,7 @@ class Credentials:
             return cls(path)
         content: Any = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict) or not isinstance(content.get("users"), dict):
-            raise ValueError(f"{path} holds no credentials of this command")
+            raise ValueError(f"{path} holds no credentials of this command")  # noqa: TRY004 - it is the value
         return cls(path, content["users"])
 
     def write(self) -> None:

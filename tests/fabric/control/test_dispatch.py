@@ -14,10 +14,13 @@ from tests.cast import Cast
 
 
 def test_what_is_rolled_back_is_never_sent(cast: Cast, django_capture_on_commit_callbacks: Any) -> None:
-    with patch("fabric.dispatch._send") as send, django_capture_on_commit_callbacks(execute=True):
-        with transaction.atomic():
-            enqueue("fabric.place_vm", {})
-            transaction.set_rollback(True)
+    with (
+        patch("fabric.dispatch._send") as send,
+        django_capture_on_commit_callbacks(execute=True),
+        transaction.atomic(),
+    ):
+        enqueue("fabric.place_vm", {})
+        transaction.set_rollback(True)
     assert not send.called
     assert not OutgoingMessage.objects.exists()
 
