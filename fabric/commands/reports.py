@@ -19,6 +19,7 @@ from fabric.models import Assignment, Host, HostAttestation, HostState, Placemen
 from fabric.workloads import listener
 from portal.kernel import audit, jobs
 from portal.kernel.actor import host_actor, system_actor
+from portal.kernel.models import OPEN_STATES, Job, JobStep, StepState
 
 _POWER = {"running": PowerState.RUNNING, "stopped": PowerState.STOPPED, "failed": PowerState.FAILED}
 
@@ -36,6 +37,7 @@ def record_host_report(name: str, report: HostReport, now: datetime) -> None:
             last_report=_claim(report),
         )  # fmt: skip
         _record_vms(host, report.vms)
+        _keep_waiting_jobs(host, now)
         if report.attestation_id and not HostAttestation.objects.filter(hgs_id=report.attestation_id).exists():
             enqueue("fabric.fetch_attestation", {"host": name, "attestation_id": str(report.attestation_id)})
 
@@ -115,6 +117,18 @@ def _record_vms(host: Host, vms: Mapping[UUID, str]) -> None:
     for vm_id, power in placed.items():
         if vm_id not in vms and power != PowerState.PLANNED:
             listener().vm_reported(vm_id, "missing", "")
+
+
+def _keep_waiting_jobs(host: Host, now: datetime) -> None:
+    """A job that waits in a living host's queue is not lost, however busy the host is; for a bounded time."""
+    given = Assignment.objects.filter(host=host, created_at__gt=now - jobs.QUEUE_PATIENCE).values("job_id")
+    begun = JobStep.objects.exclude(state=StepState.PENDING).exclude(key="place")
+    for job_id in (
+        Job.objects.filter(pk__in=given, state__in=OPEN_STATES)
+        .exclude(pk__in=begun.filter(job_id__in=given).values("job_id"))
+        .values_list("pk", flat=True)
+    ):
+        jobs.heartbeat(job_id)
 
 
 def _host(name: str) -> Host:

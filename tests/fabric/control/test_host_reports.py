@@ -163,6 +163,19 @@ def test_a_vm_that_was_never_placed_on_a_host_is_removed_from_it(cast: Cast) -> 
     assert Assignment.objects.get().task == "host.remove_vm"
 
 
+def test_a_job_in_a_living_hosts_queue_is_not_lost_but_one_that_fell_silent_is(cast: Cast) -> None:
+    host = make_host("hv01")
+    waiting, begun = diagnose_host(cast.as_admin, host=host), diagnose_host(cast.as_admin, host=host)
+    reports.record_progress("hv01", begun.pk, "host", 10, "")
+    Job.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    tasks.host_reported("hv01", report())
+    tasks.reap_lost_jobs()
+    waiting.refresh_from_db()
+    begun.refresh_from_db()
+    assert waiting.is_open
+    assert begun.state == JobState.LOST
+
+
 def test_silent_hosts_become_unknown(cast: Cast) -> None:
     now = timezone.now()
     make_host("hv01", last_report_at=now - timedelta(seconds=61))
