@@ -8,9 +8,6 @@ from django.conf import settings
 from fabric.models import LibraryBlob, Network, Placement, TemplateDisk
 from portal.kernel.errors import Conflict
 
-FIRST_PORT = 42000
-LAST_PORT = 44999
-
 
 def reserve(
     vm_id: UUID,
@@ -56,8 +53,8 @@ def _free_address(network: Network) -> str:
 
 def _free_port() -> int:
     taken = set(Placement.objects.values_list("access_port", flat=True))
-    first = getattr(settings, "ACCESS_PORT_FIRST", FIRST_PORT)
-    for port in range(first, getattr(settings, "ACCESS_PORT_LAST", LAST_PORT) + 1):
+    first = settings.ACCESS_PORT_FIRST
+    for port in range(first, settings.ACCESS_PORT_LAST + 1):
         if port not in taken:
             return port
     raise Conflict("ports-exhausted", "No access port is free for another VM.", "Ask the fabric administrator.")

@@ -38,6 +38,10 @@ HGS_MASTER_KEY: bytes = _master_key()
 LIBRARY_DIR: Path = Path(env.str("LIBRARY_DIR", default=str(VAR_DIR / "library")))
 LIBRARY_MAX_BLOB_BYTES: int = env.int("LIBRARY_MAX_BLOB_BYTES", default=64 * 2**30)
 
+# Ports on a host's address that lead to its VMs' SSH servers
+ACCESS_PORT_FIRST: int = env.int("ACCESS_PORT_FIRST", default=42000)
+ACCESS_PORT_LAST: int = env.int("ACCESS_PORT_LAST", default=44999)
+
 # An emulated host
 HYPERVISOR: str = env.str("HYPERVISOR", default="qemu")
 HOST_STATE_DIR: Path = Path(env.str("HOST_STATE_DIR", default=str(VAR_DIR / "hosts")))

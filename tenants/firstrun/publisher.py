@@ -95,9 +95,9 @@ def _operating_system_volume() -> tuple[int, int]:
 
 
 def _flip_one_bit(raw: Path, offset: int, length: int) -> None:
-    """In the first block past the volume's first quarter that holds data."""
+    """In the first mebibyte that holds data, after the one with the file system's own header."""
     with raw.open("r+b") as file:
-        for position in range(offset + length // 4, offset + length, 1 << 20):
+        for position in range(offset + (1 << 20), offset + length, 1 << 20):
             file.seek(position)
             block = file.read(1 << 20)
             used = next((index for index, byte in enumerate(block) if byte), None)
