@@ -29,8 +29,8 @@ lint:            ## Style, types, import rules, templates, migrations
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/djlint templates --check --lint
-	GF_ROLE=all DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m django makemigrations --check --dry-run
+	$(BIN)/djlint templates --lint
+	DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m django makemigrations --check --dry-run
 
 clean: down      ## Remove var/ and .venv
 	rm -rf var .venv

@@ -99,4 +99,3 @@ class TemplateUnretire(_TemplateSwitch):
 
     def switch(self, actor: Actor, template: TemplateDisk) -> TemplateDisk:
         return unretire_template(actor, template=template)
-

@@ -26,9 +26,7 @@ def place_vm(job_id: UUID, vm_id: UUID, attempt: int, now: datetime) -> None:
     with transaction.atomic():
         # One placement at a time: two must not both take a host's last place.
         list(Host.objects.select_for_update().order_by("pk").values_list("pk", flat=True))
-        placement = (
-            Placement.objects.select_related("template", "network").filter(pk=vm_id, host__isnull=True).first()
-        )
+        placement = Placement.objects.select_related("template", "network").filter(pk=vm_id, host__isnull=True).first()
         if placement is None:
             return
         choice = choose_host(placement.vcpus, placement.memory_mib, now)

@@ -75,9 +75,7 @@ def record_progress(name: str, job_id: UUID, step: str, percent: int, message: s
     return jobs.progress(job_id, step, percent, message)
 
 
-def record_finished(
-    name: str, job_id: UUID, outcome: str, error: HostError | None, result: Mapping[str, Any]
-) -> bool:
+def record_finished(name: str, job_id: UUID, outcome: str, error: HostError | None, result: Mapping[str, Any]) -> bool:
     """End a job as its host says; False where it has ended already."""
     _require_assignment(name, job_id)
     return finish_job(job_id, outcome, error, result)

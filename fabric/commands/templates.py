@@ -14,9 +14,7 @@ from portal.kernel.errors import Conflict
 from portal.kernel.policy import require
 
 
-def publish_template(
-    actor: Actor, *, catalog: bytes, disk: Iterable[bytes], description: str = ""
-) -> TemplateDisk:
+def publish_template(actor: Actor, *, catalog: bytes, disk: Iterable[bytes], description: str = "") -> TemplateDisk:
     """Publish a signed disk. Its name, version and signer are read from the catalog; `disk` is streamed.
 
     Raises `Denied`, `Invalid` (catalog, disk, size) and `Conflict` (`template-exists`).

@@ -53,5 +53,3 @@ def certificate_left(host: Host, now: datetime) -> timedelta | None:
     if not host.passed or host.certificate_not_after is None or host.certificate_not_after <= now:
         return None
     return host.certificate_not_after - now
-
-

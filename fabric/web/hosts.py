@@ -240,5 +240,3 @@ class HostDiagnose(CommandView):
             reverse("web:fabric-job", args=[job.pk]), f"{name} was diagnosed.", str(job.pk),
             started=f"{name} is checking itself.", failed=f"{name} could not finish its checks.",
         )  # fmt: skip
-
-

@@ -1,6 +1,5 @@
 """What the fabric brings to the shell and to the API."""
 
-
 from fabric.models import Host, Network, TemplateDisk
 from portal.api.routes import ApiRoutes
 from portal.api.routes import register as register_api
@@ -80,5 +79,3 @@ def _host_page(actor: Actor, portal: Portal, target_id: str) -> str:
 
     visible = portal is Portal.FABRIC and actor.has(Role.FABRIC_ADMIN)
     return reverse("fabric:host", args=[target_id]) if visible and Host.objects.filter(pk=target_id).exists() else ""
-
-

@@ -60,9 +60,12 @@ class TemplateList(ObjectListView):
     empty = Empty("No template disk is published yet.", "Publish a template disk", "fabric:template-new")
 
     def get_rows(self) -> QuerySet[TemplateDisk]:
-        return TemplateDisk.objects.visible_to(self.actor).select_related("disk").annotate(
-            vms=Count("placements")
-        ).order_by("name", "-published_at")
+        return (
+            TemplateDisk.objects.visible_to(self.actor)
+            .select_related("disk")
+            .annotate(vms=Count("placements"))
+            .order_by("name", "-published_at")
+        )
 
     def get_extra_buttons(self) -> list[CommandButton]:
         return [CommandButton("publish", "Publish", "upload", reverse("fabric:template-new"))]

@@ -1,11 +1,13 @@
 """Logs: one JSON object a line on standard error, or plain text with LOG_FORMAT=text."""
 
+from typing import Any
+
 import structlog
 
 from portal.settings.environment import env
 
 LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO")
-_SHARED = [
+_SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,

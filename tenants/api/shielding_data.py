@@ -34,9 +34,9 @@ class _Files(ApiAccess):
     queryset = ShieldingData.objects.none()
 
     def get_queryset(self) -> QuerySet[ShieldingData]:
-        found = ShieldingData.objects.visible_to(self.actor).annotate(
-            vm_count=Count("virtual_machines")
-        ).order_by("name")
+        found = (
+            ShieldingData.objects.visible_to(self.actor).annotate(vm_count=Count("virtual_machines")).order_by("name")
+        )
         name = self.request.GET.get("name")
         return found.filter(name=name) if name and self.request.method == "GET" else found
 

@@ -44,5 +44,3 @@ def heartbeat_is_stale(vm: VirtualMachine, now: datetime) -> bool:
     placement = vm.placement
     beat = placement.last_heartbeat_at if placement else None
     return beat is None or now - beat > STALE_AFTER
-
-

@@ -16,9 +16,7 @@ from tenants.selectors.virtual_machines import subscriptions
 
 
 class NetworkTable(BaseTable):
-    name = NameColumn(
-        url=lambda network: f"{reverse('tenants:vms')}?network={network.pk}", icon=lambda _: "network"
-    )
+    name = NameColumn(url=lambda network: f"{reverse('tenants:vms')}?network={network.pk}", icon=lambda _: "network")
     description = tables.Column()
     cidr = tables.Column(verbose_name="Range")
     gateway = tables.Column()

@@ -26,9 +26,7 @@ START = ObjectCommand("start", "Start", "play", "tenants:vm-start", _policy(VmAc
 STOP = ObjectCommand("stop", "Stop", "square", "tenants:vm-stop", _policy(VmAction.STOP))
 RETRY = ObjectCommand("retry", "Retry", "rotate-cw", "tenants:vm-retry", _policy(VmAction.RETRY))
 CONSOLE = ObjectCommand("console", "Console", "terminal", "tenants:vm-console", _policy(VmAction.CONSOLE))
-REMOVE = ObjectCommand(
-    "remove", "Remove", "trash-2", "tenants:vm-remove", _policy(VmAction.REMOVE), destructive=True
-)
+REMOVE = ObjectCommand("remove", "Remove", "trash-2", "tenants:vm-remove", _policy(VmAction.REMOVE), destructive=True)
 VM_COMMANDS = (START, STOP, RETRY, CONSOLE, REMOVE)
 
 

@@ -8,4 +8,3 @@ from tests.cast import Cast
 @pytest.fixture
 def cast(db: None) -> Cast:
     return Cast()
-
