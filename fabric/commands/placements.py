@@ -1,5 +1,6 @@
 """Reserving what a VM needs of the fabric, and giving it back."""
 
+import random
 from collections.abc import Mapping
 from uuid import UUID
 
@@ -52,12 +53,12 @@ def _free_address(network: Network) -> str:
 
 
 def _free_port() -> int:
+    """Any free one: a retry, after a stranger's program was found on a port of the host, then gets another."""
     taken = set(Placement.objects.values_list("access_port", flat=True))
-    first = settings.ACCESS_PORT_FIRST
-    for port in range(first, settings.ACCESS_PORT_LAST + 1):
-        if port not in taken:
-            return port
-    raise Conflict("ports-exhausted", "No access port is free for another VM.", "Ask the fabric administrator.")
+    free = [port for port in range(settings.ACCESS_PORT_FIRST, settings.ACCESS_PORT_LAST + 1) if port not in taken]
+    if not free:
+        raise Conflict("ports-exhausted", "No access port is free for another VM.", "Ask the fabric administrator.")
+    return random.choice(free)  # noqa: S311 - nothing secret about a port
 
 
 def _network_values(network: Network, address: str) -> dict[str, str]:

@@ -56,7 +56,7 @@ class Machine:
             )  # fmt: skip
         wait_until(lambda: process.poll() is not None or self._answers(), _START_SECONDS)
         if process.poll() is not None or not self.running:
-            raise HostError("vm-start", f"QEMU did not start: {self._last_words()}")
+            raise self._did_not_start(spec)
 
     def _answers(self) -> bool:
         try:
@@ -111,6 +111,16 @@ class Machine:
         self.run.mkdir(mode=0o700, exist_ok=True)
         for path in self.run.iterdir():
             path.unlink()
+
+    def _did_not_start(self, spec: VmSpec) -> HostError:
+        words = self._last_words()
+        if "Could not set up host forwarding rule" in words:
+            return HostError(
+                "access-port-in-use",
+                f"Another program of the host uses port {spec.access_port} of {self.address}.",
+                "Retry a new VM: it gets another port. For an old one, have that program stopped.",
+            )
+        return HostError("vm-start", f"QEMU did not start: {words}")
 
     def _last_words(self) -> str:
         lines = (self.run / vm_folder.QEMU_LOG).read_text("utf-8", "replace").strip().splitlines()

@@ -1,6 +1,6 @@
 """Applications, middleware, templates and static files of each role."""
 
-from portal.settings.environment import BASE_DIR, ROLE, GfRole
+from portal.settings.environment import BASE_DIR, ROLE, GfRole, env
 
 IS_PORTAL = ROLE in (GfRole.PORTAL, GfRole.ALL)
 IS_HGS = ROLE in (GfRole.HGS, GfRole.ALL)
@@ -87,7 +87,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STATIC_ROOT = BASE_DIR / "staticfiles"
+# Files are served from where they lie; name a folder to serve what collectstatic gathered there instead.
+STATIC_ROOT = env.str("STATIC_ROOT", default="") or None
 WHITENOISE_USE_FINDERS = True
 
 REST_FRAMEWORK = {

@@ -14,20 +14,27 @@ class Narration:
     def __init__(self) -> None:
         self._started = time.monotonic()
         self._number = 0
+        self._step_began = self._started
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
         self._number += 1
-        began = time.monotonic()
+        self._step_began = time.monotonic()
         self._print(f"\n{self._number}. {title}")
         yield
-        spent = time.monotonic() - began
-        if spent >= 1:
-            self._print(f"   ({spent:.0f} s)")
+        self._print(f"   ({self._in_step:.1f} s)")
 
     def say(self, text: str) -> None:
         for line in text.splitlines():
             self._print(f"   {line}" if line else "")
+
+    def happened(self, text: str) -> None:
+        """A line with the seconds since its step began."""
+        self._print(f"   {self._in_step:5.1f} s  {text}")
+
+    @property
+    def _in_step(self) -> float:
+        return time.monotonic() - self._step_began
 
     def plain(self, text: str) -> None:
         self._print(text)

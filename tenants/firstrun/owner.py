@@ -120,6 +120,6 @@ def follow(tell: Narration, tenant: Person, *arguments: str) -> None:
     said: list[str] = []
     for line in child.stderr or ():
         said.append(line)
-        tell.say(line.rstrip())
+        tell.happened(line.rstrip())
     if child.wait():
         raise CommandFailed("gf " + " ".join(arguments), child.returncode, "".join(said))

@@ -1,6 +1,7 @@
 """`gf vm` against a real portal over HTTP."""
 
 import json
+import re
 from typing import Any
 from unittest.mock import patch
 
@@ -56,7 +57,7 @@ def test_create_waits_and_shows_how_to_connect(gf: Any) -> None:
     assert made.exit_code == 0, made.output
     shown = json.loads(made.stdout)
     assert (shown["state"], shown["host"]) == ("running", "hv01")
-    assert shown["ssh"].startswith("ssh -p 42")
+    assert re.fullmatch(r"ssh -p 4[2-4]\d{3} root@127\.0\.0\.1", shown["ssh"])
     assert "Choose an attested host" in made.stderr
     assert "web01" in gf("list").stdout
 
