@@ -1,5 +1,7 @@
 """Celery over Redis or Valkey: ids and public data only, JSON only."""
 
+from typing import Any
+
 from portal.settings.environment import ROLE, VAR_DIR, GfRole, env
 
 REDIS_URL: str = env.str("REDIS_URL", default=f"unix://{VAR_DIR / 'valkey' / 'valkey.sock'}")
@@ -18,8 +20,12 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
 CELERY_TASK_TIME_LIMIT = 1800
 
-CACHES: dict[str, dict[str, str]] = {
-    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL},
+CACHES: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"serializer": "portal.kernel.caching.JsonSerializer"},
+    },
 }
 if ROLE is GfRole.HGS:  # HGS shares no broker with the fabric; its cache only counts wrong passwords
     CACHES["default"] = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
