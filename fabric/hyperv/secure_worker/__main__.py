@@ -6,10 +6,13 @@ import base64
 import errno
 import traceback
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from fabric.hyperv.secure_worker.channel import ChannelClosed, receive, send
 from fabric.hyperv.secure_worker.isolation import isolate, private_streams
+
+# These speak of the fabric's own values, by the names of placeholders that everybody knows.
+_ABOUT_VALUES: Final = frozenset({"missing-value", "bad-value"})
 
 
 def main() -> None:
@@ -45,7 +48,17 @@ def _answer(message: dict[str, Any], source: IO[bytes], target: IO[bytes]) -> di
 
 def _describe(error: Exception) -> dict[str, Any]:
     """What may leave: the sentence of an expected error; of any other only its type and place, never its text."""
+    from fabric.shielding.errors import AnswerFileError, ShieldingContentError
+
     code, text = getattr(error, "code", None), getattr(error, "message", None)
+    if isinstance(error, AnswerFileError | ShieldingContentError) and error.code not in _ABOUT_VALUES:
+        # Its sentence may quote what the owner encrypted: a word between two @ may be half of a password.
+        return {
+            "code": error.code,
+            "message": f"The encrypted part of the shielding data cannot be used ({error.code}).",
+            "advice": "Only its owner can see why: gf pdk inspect FILE --owner OWNER-FILE.",
+            "expected": True,
+        }
     if isinstance(code, str) and isinstance(text, str):
         return {"code": code, "message": text, "advice": getattr(error, "advice", ""), "expected": True}
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:

@@ -55,4 +55,9 @@ def write_files(volume: int, files: Mapping[str, Secret]) -> None:
         # debugfs ends with success whatever happened; complaints stand on standard error behind its banner.
         complaints = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if "debugfs 1." not in line]
         if complaints:
-            raise HostError("specialise-failed", f"The OS volume took no shielding data: {complaints[0]}")
+            # They name the files, and even a file's name is the tenant's secret.
+            raise HostError(
+                "specialise-failed",
+                "The OS volume of the template took no shielding data.",
+                "It needs the folder /etc/guarded/files and room for the files; see docs/formats/template-disk.md.",
+            )
