@@ -8,6 +8,7 @@ import os
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -44,15 +45,18 @@ def provision(order: ProvisionOrder, release: Release, progress: Progress) -> di
     secrets = open_pdk(pdk, released.ingress)
     files = specialised_files(secrets, order.spec)
     progress("verify-template", 0, "Comparing the template disk with its catalog")
-    with verified_copy(
-        order.template, catalog, lambda percent: progress("verify-template", percent, "Comparing the template disk")
-    ) as template:
+    with verified_copy(order.template, catalog, partial(_tell_verified, progress)) as template:
         progress("specialise", 0, "Placing the shielding data into the OS volume")
         write_files(template.operating_system, files)
         key = _write_disk(order.folder / vm_folder.DISK, template, progress)
         progress("seal", 0, "Sealing the key into the virtual TPM")
         _seal(order, catalog, template, released, key)
     return _public_facts(pdk, catalog, secrets)
+
+
+def _tell_verified(progress: Progress, percent: int) -> None:
+    """The step ends with the next one: what is compared after the last block may still refuse the disk."""
+    progress("verify-template", min(percent, 99), "Comparing the template disk")
 
 
 def _check_trust(pdk: Pdk, catalog: SignedCatalog) -> None:
