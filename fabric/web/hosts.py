@@ -62,6 +62,7 @@ class HostList(ObjectListView):
     """Hosts and their standing with HGS."""
 
     access, rail, title = Access.FABRIC, "hosts", "hosts"
+    quick_start = "hosts"
     table_class = HostTable
     commands = (ATTEST, DIAGNOSE)
     empty = Empty("No host is registered yet.", "Register a host", "fabric:host-new")

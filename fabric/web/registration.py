@@ -27,6 +27,7 @@ API = ApiRoutes(
 def register() -> None:
     """Register routes, rail entries and the rest."""
     from fabric.web import overview
+    from fabric.web.quick_start import QUICK_START
 
     register_api(API)
     register_shell(
@@ -55,6 +56,7 @@ def register() -> None:
         OverviewProvider(Portal.FABRIC, "fabric", overview.tiles),
         BannerProvider(Portal.FABRIC, "auto-approve", overview.auto_approve_banner),
         TargetLink("host", _host_page),
+        QUICK_START,
     )  # fmt: skip
 
 

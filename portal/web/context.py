@@ -88,6 +88,10 @@ class Shell:
         return reverse(f"web:{self.portal}-activity")
 
     @cached_property
+    def help_url(self) -> str:
+        return reverse(f"web:{self.portal}-help")
+
+    @cached_property
     def live_url(self) -> str:
         return reverse(f"web:{self.portal}-live")
 

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db.models import Q, QuerySet
@@ -119,7 +119,7 @@ def panel(actor: Actor, portal: Portal, job: Job) -> JobPanel:
     return JobPanel(
         id=str(job.pk),
         title=job.title,
-        status=job_status(job),
+        status=replace(job_status(job), reason=""),  # the reason stands in full below
         percent=job.percent,
         is_open=job.is_open,
         failed=job.is_failure,

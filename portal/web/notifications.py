@@ -34,7 +34,7 @@ def notify_failed(actor: Actor, what: str, error: DomainError, error_id: str = "
     _keep(
         actor,
         outcome=Notification.Outcome.FAILED,
-        failed=f"{what}: not done."[:_LONGEST],
+        failed=f"{what[:1].upper()}{what[1:]}: not done."[:_LONGEST],
         message=error.message,
         advice=error.advice,
         code=error.code,

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.text import slugify
 
 from portal.kernel.actor import Actor
@@ -168,6 +169,37 @@ class ScopeProvider:
 
 
 @dataclass(frozen=True)
+class GuideStep:
+    """One step of a Quick Start: what to do, why, and the page or the command that does it."""
+
+    title: Text
+    text: Text
+    link: Text = ""
+    url_name: str = ""
+    command: str = ""
+
+    @property
+    def url(self) -> str:
+        return reverse(self.url_name) if self.url_name else ""
+
+
+@dataclass(frozen=True)
+class QuickStart:
+    """The first tab of a service until a person dismisses it. A list says `quick_start = "<key>"` to show it.
+
+    `key` is also the service's key in the rail; `list_url_name` is the page it stands before.
+    """
+
+    portal: Portal
+    key: str
+    title: Text
+    lead: Text
+    list_url_name: str
+    steps: Sequence[GuideStep]
+    order: int = 100
+
+
+@dataclass(frozen=True)
 class TargetLink:
     """How jobs and notifications link to the object they speak of, by the job's `target_type`.
 
@@ -207,6 +239,7 @@ Entry = (
     | OverviewProvider
     | BannerProvider
     | ScopeProvider
+    | QuickStart
     | TargetLink
     | JobScopes
     | Routes

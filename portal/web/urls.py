@@ -5,7 +5,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from portal.web import registry
 from portal.web.access import Access
 from portal.web.registry import Portal, Routes
-from portal.web.views import frame
+from portal.web.views import frame, guides
 
 _ACCESS = {Portal.TENANT: Access.TENANT, Portal.FABRIC: Access.FABRIC}
 
@@ -23,6 +23,12 @@ def _shared(portal: Portal) -> list[URLPattern]:
             frame.JobPanelFragment.as_view(access=access),
             name=f"{portal}-job-panel",
         ),
+        path(
+            f"{prefix}quick-start/<slug:key>/",
+            guides.QuickStartPage.as_view(access=access),
+            name=f"{portal}-quick-start",
+        ),
+        path(f"{prefix}help/", guides.HelpPage.as_view(access=access), name=f"{portal}-help"),
         path(f"{prefix}live/", frame.LiveParts.as_view(access=access), name=f"{portal}-live"),
     ]
 
@@ -33,6 +39,7 @@ _frame: list[URLPattern] = [
     *_shared(Portal.TENANT),
     *_shared(Portal.FABRIC),
     path("notifications/<int:pk>/dismiss/", frame.dismiss_notification, name="dismiss"),
+    path("preferences/quick-start/<slug:key>/", guides.dismiss_guide, name="dismiss-quick-start"),
     path("preferences/theme/", frame.choose_theme, name="theme"),
     path("preferences/language/", frame.choose_language, name="language"),
 ]

@@ -40,6 +40,8 @@ document.addEventListener("keydown", (event) => {
     search.focus();
     search.select();
   }
+  const help = document.querySelector(".bar-help");
+  if (event.key === "?" && help && !typing && !document.querySelector("dialog[open]")) help.click();
 });
 
 // Copy buttons say that they did.

@@ -32,6 +32,7 @@ from tenants.models import ShieldingData, VirtualMachine
 from tenants.selectors.scope import SESSION_KEY
 from tenants.selectors.virtual_machines import subscriptions, virtual_machines
 from tenants.web import statuses
+from tenants.web.quick_start import QUICK_START
 
 API = ApiRoutes(
     "tenants",
@@ -67,6 +68,7 @@ def register() -> None:
         ScopeProvider(tenant, "subscription", _switch),
         JobScopes(tenant, "subscriptions", _scopes),
         TargetLink("virtual-machine", _vm_page),
+        QUICK_START,
     )  # fmt: skip
 
 

@@ -1,13 +1,14 @@
 """Tags of the shell's templates: `{% load shell %}`."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms, template
 from django.template import Context
 from django.templatetags.static import static
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from portal.web.jobs import job_status
 from portal.web.status import Status
@@ -16,6 +17,7 @@ from portal.web.times import time_element
 register = template.Library()
 
 _GROUP = 4
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 @register.simple_tag
@@ -41,8 +43,8 @@ def moment(at: datetime | None) -> SafeString:
 
 @register.inclusion_tag("web/parts/fingerprint.html")
 def fingerprint(text: str) -> dict[str, Any]:
-    """Hexadecimal digits grouped by four, with a copy button for the ungrouped text."""
-    groups = " ".join(text[index : index + _GROUP] for index in range(0, len(text), _GROUP))
+    """Hexadecimal digits as gf and HGS write them, in upper case by four; a button copies the plain text."""
+    groups = " ".join(text[index : index + _GROUP].upper() for index in range(0, len(text), _GROUP))
     return {"text": text, "groups": groups}
 
 
@@ -63,6 +65,12 @@ def duration(span: timedelta | None) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+@register.filter
+def breakable(code: str) -> SafeString:
+    """A long code such as "SecureBootEnabled" that may break before each capital, so that it fits a narrow column."""
+    return format_html_join(mark_safe("<wbr>"), "{}", ((part,) for part in _HUMP.split(code)))
 
 
 @register.filter

@@ -161,14 +161,16 @@ class CommandView(ShellView):
         return self.succeed(outcome)
 
     def explain(self, form: forms.Form, error: DomainError) -> HttpResponse:
-        """Put a domain error on the form, by field where it names fields, and keep it in the notification bar."""
-        for name, sentence in (error.fields if isinstance(error, Invalid) and error.fields else {}).items():
+        """Put a domain error on the form, by field where it names fields, else keep it in the notification bar too."""
+        wrong = error.fields if isinstance(error, Invalid) else {}
+        for name, sentence in wrong.items():
             form.add_error(name if name in form.fields else None, sentence)
         if not form.errors:
             form.add_error(None, f"{error.message} {error.advice}".strip())
         error_id = self.request.request_id
         log.info("command-refused", title=self.get_title(), code=error.code, details=error.details)
-        notify_failed(self.actor, self.get_title(), error, error_id)
+        if not wrong:  # what stands at its field is mended there, and nobody has to dismiss it
+            notify_failed(self.actor, self.get_title(), error, error_id)
         return self.refuse(form, error.status)
 
     def refuse(self, form: forms.Form, status: int) -> HttpResponse:

@@ -13,7 +13,8 @@ from django_tables2 import RequestConfig
 
 from portal.web.commands import CommandButton, ObjectCommand, row_commands, selection_buttons
 from portal.web.tables import BaseTable
-from portal.web.views.base import ShellView
+from portal.web.views.base import Pivot, ShellView
+from portal.web.views.guides import dismissed, guide_of, tabs
 
 FAST_SECONDS = 3
 SLOW_SECONDS = 30
@@ -46,9 +47,16 @@ class ObjectListView(ShellView):
     table_class: ClassVar[type[BaseTable]]
     filterset_class: ClassVar[type[FilterSet] | None] = None
     commands: Sequence[ObjectCommand] = ()
+    quick_start: str = ""
     empty: Empty = Empty("Nothing here yet.")
     page_size: int = 25
     max_page_size: int = 100
+
+    def get_pivots(self) -> list[Pivot]:
+        guide = guide_of(self.portal, self.quick_start) if self.quick_start else None
+        if guide is None or guide.key in dismissed(self.request):
+            return super().get_pivots()
+        return tabs(guide, on_guide=False)
 
     def get_rows(self) -> "QuerySet[Any] | Sequence[Any]":
         """Rows the actor may see, in their usual order."""

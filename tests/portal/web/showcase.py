@@ -110,6 +110,7 @@ class MachineTable(BaseTable):
 class MachineList(ObjectListView):
     access = Access.TENANT
     rail, title = "machines", "Virtual machines"
+    quick_start = "machines"
     table_class = MachineTable
     commands = COMMANDS
     empty = Empty("You have no virtual machines yet.", "Create a virtual machine", "showcase:new")
@@ -293,6 +294,13 @@ ENTRIES: tuple[registry.Entry, ...] = (
     registry.RailEntry(Portal.TENANT, "networks", "Networks", "network", "showcase:machines", lambda _: 1, 30),
     registry.RailEntry(Portal.FABRIC, "hosts", "Hosts", "server", "showcase:hosts", lambda _: 3, 10),
     registry.RailEntry(Portal.FABRIC, "templates", "Template disks", "disc-3", "showcase:hosts", lambda _: 1, 20),
+    registry.QuickStart(
+        Portal.TENANT, "machines", "virtual machines", "Two steps to a machine.", "showcase:machines",
+        (
+            registry.GuideStep("Make shielding data", "On your own machine.", command="gf pdk new"),
+            registry.GuideStep("Create the machine", "From that file.", "Create one", "showcase:new"),
+        ),
+    ),
     registry.NewItem(
         Portal.TENANT, "machine", "Virtual machine", "monitor", "Quick create", "play",
         "A shielded VM from a shielding data file.", "showcase:new", 10,

@@ -153,6 +153,12 @@ def test_every_kind_of_page_is_accessible(
     look(page, f"notification-{tag}")
     page.goto(f"/machines/{showcase.by_name('db01').pk}/remove/")
     look(page, f"remove-{tag}")
+    page.goto("/quick-start/machines/")
+    look(page, f"quick-start-{tag}")
+    page.goto("/help/")
+    look(page, f"help-{tag}")
+    page.goto("/activity/")
+    look(page, f"activity-{tag}")
     page.goto("/new/")
     look(page, f"new-{tag}")
     page.goto("/account/tokens/new/")
@@ -287,6 +293,22 @@ def test_the_theme_changes_without_losing_the_page(open_page: Open, tenant: User
     expect(page.get_by_label("Name")).to_have_value("half-typed")
     page.reload()
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+def test_a_job_on_its_objects_page_stays_while_both_refresh(open_page: Open, tenant: User) -> None:
+    page = open_page(tenant)
+    showcase.JOB_IDS["web02"] = running_job(tenant)
+    page.goto(showcase.machine_url(showcase.by_name("web02")))
+    for _ in range(2):
+        with page.expect_response(lambda answer: "/panel/" in answer.url):
+            pass
+        expect(page.locator(".job .step-running")).to_contain_text("Compare the template")
+
+
+def test_a_question_mark_leads_to_help(open_page: Open, tenant: User) -> None:
+    page = open_page(tenant)
+    page.keyboard.press("?")
+    expect(page.get_by_role("heading", level=1)).to_have_text("help")
 
 
 def test_slash_leads_to_the_search(open_page: Open, tenant: User) -> None:

@@ -91,20 +91,26 @@ def test_a_command_refused_by_policy_on_the_page_is_refused_on_the_wire(as_tenan
     assert showcase.by_name("web01").is_running
 
 
-def test_a_failed_command_keeps_its_input_and_stays_in_the_bar_until_dismissed(as_tenant: Client) -> None:
+def test_wrong_input_is_kept_and_explained_at_its_field_alone(as_tenant: Client) -> None:
     response = as_tenant.post("/machines/new/", {"name": "web01", "network": "green"})
     page = text_of(response)
     assert response.status_code == 400
     assert 'value="web01"' in page
     assert "You have a VM of that name." in page
-    assert "New virtual machine: not done." in text_of(as_tenant.get("/machines/"))
+    assert not Notification.objects.exists()
+
+
+def test_a_failed_command_stays_in_the_bar_until_dismissed(as_tenant: Client) -> None:
+    response = as_tenant.post(f"/machines/{showcase.by_name('db01').pk}/start/")
+    assert "no host is attested now." in text_of(response)
+    assert "Start: not done." in text_of(as_tenant.get("/machines/"))
     notice = Notification.objects.get()
     as_tenant.post(f"/notifications/{notice.pk}/dismiss/", {"next": "/machines/"})
     assert "not done." not in text_of(as_tenant.get("/machines/"))
 
 
 def test_nobody_dismisses_the_notification_of_another(as_tenant: Client, as_outsider: Client) -> None:
-    as_tenant.post("/machines/new/", {"name": "web01", "network": "green"})
+    as_tenant.post(f"/machines/{showcase.by_name('db01').pk}/start/")
     as_outsider.post(f"/notifications/{Notification.objects.get().pk}/dismiss/")
     assert Notification.objects.get().dismissed_at is None
 
@@ -221,3 +227,19 @@ def test_a_page_carries_the_security_headers(as_tenant: Client) -> None:
     assert "camera=()" in headers["Permissions-Policy"]
     assert headers["Referrer-Policy"] == "same-origin"
     assert headers["Cache-Control"] == "private, no-store"
+
+
+def test_quick_start_is_the_first_tab_until_dismissed_for_good(as_tenant: Client) -> None:
+    assert 'href="/quick-start/machines/"' in text_of(as_tenant.get("/machines/"))
+    guide = text_of(as_tenant.get("/quick-start/machines/"))
+    assert guide.index("Make shielding data") < guide.index("Create the machine")
+    response = as_tenant.post("/preferences/quick-start/machines/", {"next": "/machines/"})
+    assert (response.status_code, response["Location"]) == (302, "/machines/")
+    assert "/quick-start/machines/" not in text_of(as_tenant.get("/machines/"))
+    assert "/quick-start/machines/" in text_of(as_tenant.get("/help/")), "it can be found again"
+
+
+def test_a_quick_start_that_is_not_there_is_not_found_and_not_kept(as_tenant: Client) -> None:
+    assert as_tenant.get("/quick-start/hosts/").status_code == 404
+    as_tenant.post("/preferences/quick-start/nothing/", {"next": "https://elsewhere.example/"})
+    assert as_tenant.cookies["gf_quick_start"].value == ""
