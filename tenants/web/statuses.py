@@ -26,6 +26,13 @@ def vm_state(vm: VirtualMachine, now: datetime, percent: int | None = None) -> S
             return status.in_progress(VmState(vm.state).label, percent)
 
 
+def heartbeat(vm: VirtualMachine, now: datetime) -> Status:
+    """Whether the guest still says that it lives; beside it stands when it last did."""
+    if vm.state != VmState.RUNNING:
+        return status.stopped("None now")
+    return status.unknown("Silent") if heartbeat_is_stale(vm, now) else status.running("Alive")
+
+
 def protection(value: str) -> Status:
     """How far a VM is protected from the fabric."""
     return status.shielded() if value == Protection.SHIELDED else status.encryption_supported()

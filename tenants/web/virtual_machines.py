@@ -57,6 +57,7 @@ class VmList(ObjectListView):
     """A tenant's virtual machines."""
 
     access, rail, title = Access.TENANT, "virtual-machines", "virtual machines"
+    quick_start = "virtual-machines"
     table_class, filterset_class, commands = VmTable, VmFilter, VM_COMMANDS
     empty = Empty("You have no virtual machines yet.", "Create a shielded virtual machine", "tenants:vm-new")
 
@@ -99,7 +100,6 @@ class VmPage(_VmPage):
             host=host,
             host_status=replace(fabric_statuses.attestation(host, now), reason="") if host else None,
             certificate_holds=bool(host and certificate_left(host, now)),
-            protection_status=statuses.protection(vm.protection),
             usage=usage_of(vm.subscription),
             **kwargs,
         )
@@ -138,7 +138,7 @@ def _glance(vm: VirtualMachine) -> list[Fact | FactGroup]:
     if placement:
         lines.append(Fact("Address in its network", placement.address))
         lines.append(
-            Fact("Heartbeat", at=placement.last_heartbeat_at, help="When the VM last said that it lives.")
+            Fact("Heartbeat", status=statuses.heartbeat(vm, timezone.now()), at=placement.last_heartbeat_at)
             if placement.last_heartbeat_at
             else Fact("Heartbeat", "none yet")
         )

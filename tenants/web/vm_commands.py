@@ -38,6 +38,9 @@ class _VmCommand(CommandView):
     def get_object(self) -> VirtualMachine:
         return virtual_machines(self.actor).get(pk=self.kwargs["pk"])
 
+    def get_title(self) -> str:
+        return f"{self.title} {self.object.name}"
+
     def page(self) -> str:
         return reverse("tenants:vm", args=[self.object.pk])
 

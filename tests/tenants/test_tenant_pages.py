@@ -88,8 +88,8 @@ def test_a_vms_page_says_in_words_what_protects_it_and_how_to_connect(cast: Cast
         "checked this host's TPM and boot",
         f"ssh -p {port} root@127.0.0.1",
         f"Console is off: this VM is Shielded. Use SSH at 127.0.0.1 port {port}.",
-        "abab abab",
-        "cdcd cdcd",
+        "ABAB ABAB",
+        "CDCD CDCD",
     ):
         assert text in page
 
