@@ -3,9 +3,11 @@
 from typing import Any
 
 from django.http import Http404
+from rest_framework.exceptions import APIException
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
+from portal.accounts.body_limits import exceeds, limit_for, sentence
 from portal.accounts.models import ApiToken, User
 from portal.kernel.actor import Actor, user_actor
 from portal.web.access import Access, admits
@@ -21,8 +23,14 @@ def actor_of(request: Request) -> Actor:
     return user_actor(user, via=request.auth.name if isinstance(request.auth, ApiToken) else "")
 
 
+class BodyTooLarge(APIException):
+    """413, before any parser has read the body."""
+
+    status_code = 413
+
+
 class AccessPermission(BasePermission):
-    """401 for nobody, 404 for somebody of the other portal, 403 for a read-only token that writes."""
+    """401 for nobody, 404 for somebody of the other portal, 403 for a read-only token that writes, 413 for too much."""
 
     message: str | None = None
 
@@ -39,4 +47,7 @@ class AccessPermission(BasePermission):
             return False
         if not admits(access, actor_of(request)):
             raise Http404
+        limit = limit_for(request.user)
+        if limit is not None and exceeds(request._request, limit):
+            raise BodyTooLarge(sentence(limit))
         return True
