@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from django import template
+from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -15,27 +16,35 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 # shape and colour beside the word, so that none of the three carries the meaning alone
 _STATES: Final = {
-    "passed": ("ok", "●"),
-    "approved": ("ok", "●"),
-    "enabled": ("ok", "●"),
-    "locked": ("trust", "◆"),
-    "released": ("ok", "●"),
-    "pending": ("warning", "▲"),
-    "skipped": ("muted", "–"),
-    "disabled": ("muted", "■"),
-    "rejected": ("muted", "■"),
-    "failed": ("error", "⬣"),
-    "refused": ("error", "⬣"),
-    "never": ("muted", "?"),
+    "passed": ("ok", "ok"),
+    "approved": ("ok", "ok"),
+    "enabled": ("ok", "ok"),
+    "locked": ("trust", "locked"),
+    "released": ("ok", "ok"),
+    "pending": ("warning", "pending"),
+    "skipped": ("muted", "skipped"),
+    "disabled": ("muted", "stopped"),
+    "rejected": ("muted", "stopped"),
+    "failed": ("error", "failed"),
+    "refused": ("error", "failed"),
+    "attested": ("ok", "attested"),
+    "host-refused": ("error", "refused"),
+    "never": ("muted", "unknown"),
 }
 
 
 @register.simple_tag
 def state(name: str, word: str = "") -> SafeString:
     """A state as shape, colour and word."""
-    tone, shape = _STATES.get(name, ("muted", "?"))
+    tone, shape = _STATES.get(name, ("muted", "unknown"))
     text = word or name.replace("-", " ").capitalize()
-    return format_html('<span class="state {}"><span aria-hidden="true">{}</span> {}</span>', tone, shape, text)
+    return format_html(
+        '<span class="state {}"><svg class="shape" aria-hidden="true"><use href="{}#{}"></use></svg> {}</span>',
+        tone,
+        static("hgs/shapes.svg"),
+        shape,
+        text,
+    )
 
 
 @register.simple_tag

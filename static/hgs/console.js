@@ -1,6 +1,7 @@
 // The HGS console works without scripts; this adds the theme switch, local times and copy buttons.
 
 const THEME_KEY = "hgs-theme";
+const shown = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 function applyTheme(theme) {
   if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
@@ -23,7 +24,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const moment = new Date(time.dateTime);
     if (Number.isNaN(moment.valueOf())) continue;
     time.title = time.textContent.trim();
-    time.textContent = moment.toLocaleString();
+    time.textContent = shown.format(moment);
   }
   for (const button of document.querySelectorAll("button[data-copy]")) {
     button.hidden = !navigator.clipboard;
