@@ -5,7 +5,8 @@ It knows no application. An application adds its pages in four steps:
 *Registration.* In `AppConfig.ready()` call `portal.web.registry.register(...)` with its entries: `Routes("fabric",
 "fabric.web.urls")` mounts its pages, `RailEntry(Portal.FABRIC, "hosts", "Hosts", "server", "fabric:hosts", count)` puts
 a service in the rail, `NewItem`, `SearchProvider`, `ItemProvider` (ALL ITEMS), `OverviewProvider`, `BannerProvider`,
-`ScopeProvider` (subscriptions), `JobScopes` (whose jobs a tenant sees) and `TargetLink` (from a job to its object).
+`ScopeProvider` (subscriptions), `QuickStart` (first tab of the list that says `quick_start = "<key>"`), `JobScopes`
+(whose jobs a tenant sees) and `TargetLink` (from a job to its object).
 
 *A list* subclasses `views.ObjectListView`:
 
