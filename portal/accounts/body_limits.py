@@ -28,7 +28,8 @@ def limit_for(user: Any) -> int | None:
 def exceeds(request: HttpRequest, limit: int | None) -> bool:
     """Whether the announced body is larger; a body that is not announced is never read."""
     announced = request.META.get("CONTENT_LENGTH") or "0"
-    return limit is not None and (not announced.isdigit() or int(announced) > limit)
+    is_number = announced.isascii() and announced.isdigit()
+    return limit is not None and not (is_number and int(announced) <= limit)
 
 
 def sentence(limit: int) -> str:

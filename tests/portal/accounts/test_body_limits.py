@@ -28,7 +28,7 @@ class Body:
 
 
 def send(
-    client: Client, path: str, length: int, kind: str = "multipart/form-data; boundary=x"
+    client: Client, path: str, length: int | str, kind: str = "multipart/form-data; boundary=x"
 ) -> tuple[HttpResponseBase, bool]:
     """POST a body that announces `length` bytes; the answer, and whether the body was read."""
     body = Body()
@@ -42,6 +42,12 @@ def test_a_stranger_cannot_fill_the_disk_with_a_form(path: str) -> None:
     answer, was_read = send(Client(enforce_csrf_checks=True), path, ANONYMOUS_MOST + 1)
     assert (answer.status_code, was_read) == (413, False)
     assert b"64 KiB" in getattr(answer, "content", b"")
+
+
+@pytest.mark.parametrize("length", ["-1", "²", "many"])
+def test_a_length_that_is_no_number_is_too_large(length: str) -> None:
+    answer, was_read = send(Client(enforce_csrf_checks=True), "/account/sign-in/", length)
+    assert (answer.status_code, was_read) == (413, False)
 
 
 def test_what_is_not_too_large_is_read() -> None:
