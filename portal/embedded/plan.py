@@ -14,17 +14,14 @@ from portal.embedded import layout
 from portal.embedded.processes import Process
 
 # What one role must not inherit from the person who typed `make up`.
+_PORTALS = ("DATABASE_URL", "TOKEN_PEPPERS", "TOKEN_PEPPERS_FILE")
+_HGSS = ("HGS_DATABASE_URL", "HGS_MASTER_KEY", "HGS_MASTER_KEY_FILE")
+_SERVERS = ("SECRET_KEY", "SECRET_KEY_FILE", "HGS_FABRIC_TOKEN", "HGS_FABRIC_TOKEN_FILE")
+_HOSTS = ("HOST_TOKEN", "HOST_TOKEN_FILE")
 FOREIGN = {
-    "portal": ("HGS_DATABASE_URL", "HGS_MASTER_KEY", "HGS_MASTER_KEY_FILE", "HOST_TOKEN", "HOST_TOKEN_FILE"),
-    "hgs": ("DATABASE_URL", "REDIS_URL", "TOKEN_PEPPERS", "HOST_TOKEN", "HOST_TOKEN_FILE"),
-    "host": (
-        "DATABASE_URL",
-        "HGS_DATABASE_URL",
-        "HGS_MASTER_KEY",
-        "HGS_MASTER_KEY_FILE",
-        "SECRET_KEY",
-        "TOKEN_PEPPERS",
-    ),
+    "portal": (*_HGSS, *_HOSTS),
+    "hgs": (*_PORTALS, *_HOSTS, "REDIS_URL"),
+    "host": (*_PORTALS, *_HGSS, *_SERVERS),
 }
 MANAGE = (sys.executable, str(layout.ROOT / "manage.py"))
 

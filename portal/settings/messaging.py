@@ -14,6 +14,9 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_DEFAULT_QUEUE = "fabric"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# Whoever reaches the broker could otherwise tell every worker to stop.
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A message unacknowledged for longer than this goes to another worker; steps are idempotent.

@@ -59,7 +59,7 @@ def made_in_the_browser(browser: Browser, fabric: Fabric, shielding_data: str) -
     expect(page.get_by_text("Check every block of the template")).to_be_visible(timeout=60_000)
     expect(page.locator("#title-status")).to_have_text("Running", timeout=300_000)
     expect(page.get_by_text("What protects it")).to_be_visible()
-    expect(page.get_by_text("When the VM last said that it lives.")).to_be_visible()
+    expect(page.get_by_text("Alive")).to_be_visible()
     assert problems == []
     text = page.inner_text("main")
     context.close()
