@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from portal.accounts.models import User
+from typing import Any, Protocol
 
 
 class Role(StrEnum):
@@ -44,7 +41,18 @@ class Actor:
         return Role.SYSTEM in self.roles
 
 
-def user_actor(user: User, *, via: str = "") -> Actor:
+class Account(Protocol):
+    """What the kernel knows of a person's account: its key, its name and its role's value."""
+
+    role: Any
+
+    @property
+    def pk(self) -> Any: ...
+
+    def get_username(self) -> str: ...
+
+
+def user_actor(user: Account, *, via: str = "") -> Actor:
     kind = ActorKind.TOKEN if via else ActorKind.USER
     return Actor(kind, str(user.pk), user.get_username(), frozenset({Role(user.role)}), via)
 

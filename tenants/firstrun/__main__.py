@@ -70,6 +70,7 @@ def main_job(tell: Narration) -> None:
 def summary(tell: Narration, users: dict[str, dict[str, Any]], tenant: Person) -> None:
     tell.plain(f"\nReady after {tell.seconds:.0f} s. Everything keeps running; `make down` stops it.\n")
     rows = [
+        ("SIGN IN", "ADDRESS", "NAME", "PASSWORD"),
         ("Tenant portal", layout.PORTAL_URL, TENANT, users[TENANT]["password"]),
         ("Fabric console", f"{layout.PORTAL_URL}/fabric/", FABRIC_ADMIN, users[FABRIC_ADMIN]["password"]),
         ("HGS console", f"{layout.HGS_URL}/", guardian_service.ADMINISTRATOR, guardian_service.password()),
