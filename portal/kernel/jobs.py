@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from portal.kernel.actor import Actor
@@ -98,7 +98,12 @@ def _finish_earlier(job_id: uuid.UUID | str, position: int) -> None:
     now = timezone.now()
     earlier = JobStep.objects.filter(job_id=job_id, position__lt=position)
     earlier.filter(state=StepState.PENDING).update(state=StepState.SKIPPED)
-    earlier.filter(state=StepState.RUNNING).update(state=StepState.DONE, percent=100, finished_at=now)
+    _close(earlier.filter(state=StepState.RUNNING), now)
+
+
+def _close(steps: QuerySet[JobStep], now: datetime) -> None:
+    """Done because what follows has begun: the last word of a step under way ("Copying …") is no longer true."""
+    steps.update(state=StepState.DONE, percent=100, message="", finished_at=now)
 
 
 def _advance(step: JobStep, percent: int, message: str) -> None:
@@ -127,7 +132,7 @@ def succeed(job_id: uuid.UUID | str, result: Mapping[str, Any] | None = None) ->
             return False
         now = timezone.now()
         steps = JobStep.objects.filter(job_id=job_id)
-        steps.filter(state=StepState.RUNNING).update(state=StepState.DONE, percent=100, finished_at=now)
+        _close(steps.filter(state=StepState.RUNNING), now)
         steps.filter(state=StepState.PENDING).update(state=StepState.SKIPPED)
         JobEvent.objects.create(job_id=job_id, kind="succeeded")
     return True

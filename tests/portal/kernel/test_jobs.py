@@ -40,6 +40,15 @@ def test_progress_starts_the_job_and_finishes_the_steps_before(job: Job) -> None
     assert job.percent == (100 + 10) // 4
 
 
+def test_a_finished_step_keeps_its_result_and_forgets_what_it_was_doing(job: Job) -> None:
+    jobs.progress(job.pk, "place", 100, "Placed on hv01")
+    jobs.progress(job.pk, "fetch", 40, "Copying the template disk")
+    jobs.progress(job.pk, "boot", 0, "Starting")
+    assert [step.message for step in job.steps.all()] == ["Placed on hv01", "", "Starting"]
+    jobs.succeed(job.pk)
+    assert job.steps.get(key="boot").message == ""
+
+
 def test_a_step_never_moves_backwards(job: Job) -> None:
     jobs.progress(job.pk, "fetch", 80)
     jobs.progress(job.pk, "fetch", 20, "late message")
