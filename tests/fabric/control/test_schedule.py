@@ -1,14 +1,13 @@
 """What beat sends exists, and is sent to workers that exist."""
 
-from celery import current_app
-
 import fabric.tasks
 from fabric.schedule import BEAT_SCHEDULE
+from portal.celery import app
 
 
 def test_beat_sends_every_entry_of_the_fabric_to_a_task_that_exists() -> None:
     assert fabric.tasks
     for name, entry in BEAT_SCHEDULE.items():
-        assert current_app.conf.beat_schedule[name] == entry
-        assert entry["task"] in current_app.tasks
+        assert app.conf.beat_schedule[name] == entry
+        assert entry["task"] in app.tasks
         assert entry["options"]["queue"] == "fabric"

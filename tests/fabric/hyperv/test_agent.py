@@ -92,7 +92,7 @@ def test_agent_boots_attests_reports_and_ends_in_order(tmp_path: Path, hgs: Fake
         hgs.trust_maker(config)  # type: ignore[arg-type]
         hgs.register(config)  # type: ignore[arg-type]
         hgs.approve_configuration(config)  # type: ignore[arg-type]
-        app = Celery(broker=broker.replace("unix://", "redis+socket://"))
+        app = Celery(broker=broker.replace("unix://", "redis+socket://"), set_as_current=False)
         app.send_task("host.attest", kwargs={"reason": "approved"}, queue="host.hv01")
         assert wait_until(lambda: status() == "Passed", 30)
         job = str(uuid4())
