@@ -48,6 +48,11 @@ class LazyGroups(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
+        except ModuleNotFoundError as error:
+            # Some commands of a group need a server's modules and import them when they run.
+            if extra_for(error.name or "") is None:
+                raise
+            raise _missing(ctx.invoked_subcommand or "", error.name or "") from error
         except Exception as error:
             known = friendly(error)
             if known is None:

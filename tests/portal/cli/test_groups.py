@@ -61,6 +61,14 @@ def test_a_group_whose_extra_is_missing_says_which() -> None:
     assert "No such command" in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [("hgs", "show"), ("host", "status", "hv01")])
+def test_a_command_that_needs_a_server_says_so_on_a_tenants_machine(arguments: tuple[str, ...]) -> None:
+    done = run_without(SERVER_ONLY, *arguments)
+    assert done.returncode == 1
+    assert f"error: The command gf {arguments[0]} needs the extra [server], which is not installed." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_list_of_groups_survives_a_missing_extra() -> None:
     done = run_without(SERVER_ONLY, "--help")
     assert done.returncode == 0, done.stderr
