@@ -31,7 +31,7 @@ def read_secret_line(path: Path) -> Secret:
     """The first and only line of a file, such as a passphrase. Raises CliError."""
     content = read_limited(path, 4096).removesuffix(b"\n").removesuffix(b"\r")
     if not content or b"\n" in content:
-        raise CliError(f"{path} should hold exactly one line.")
+        raise CliError(f"{path} should hold exactly one line.", "Put the secret on its first line and nothing else.")
     return Secret(content)
 
 
@@ -39,6 +39,8 @@ def write_file(path: Path, data: bytes, *, force: bool, private: bool = False) -
     """Write a file that appears only when complete; `private` = only its owner may read it. Raises CliError."""
     if path.exists() and not force:
         raise CliError(f"{path} exists already.", "Choose another name, or overwrite it with --force.")
+    if not path.parent.is_dir():
+        raise CliError(f"There is no folder {path.parent}.", "Make it, or write to another place.")
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     partial = Path(name)
     try:

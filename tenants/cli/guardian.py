@@ -45,7 +45,8 @@ def new(name: str, out: Path, passphrase_file: Path | None, force: bool, output:
     """
     if out.exists() and not force:
         raise CliError(f"{out} exists already.", "Choose another name, or overwrite it with --force.")
-    passphrase = read_secret_line(passphrase_file) if passphrase_file else ask_secret("New passphrase", twice=True)
+    asked = "New passphrase", "--passphrase-file"
+    passphrase = read_secret_line(passphrase_file) if passphrase_file else ask_secret(*asked, twice=True)
     check_passphrase(passphrase)
     keys = create_guardian_keys(name, dt.datetime.now(dt.UTC))
     write_file(out, serialise_owner_guardian(lock_owner_guardian(keys, passphrase)), force=force, private=True)

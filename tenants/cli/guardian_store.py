@@ -8,6 +8,7 @@ Metadata is verified against the pinned fingerprint every time it is read, so a 
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +95,13 @@ def confirm_fingerprint(verified: VerifiedMetadata, expected: str | None) -> Non
     click.echo("This metadata is signed by the certificate with the fingerprint", err=True)
     click.echo(f"  {grouped(verified.fingerprint)}", err=True)
     click.echo("Compare it with the one the administrator of the Host Guardian Service gave you.", err=True)
-    if not click.confirm("Is it the same?", default=False, err=True):
+    try:
+        same = click.confirm("Is it the same?", default=False, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise CliError("Nobody is there to compare; nothing was imported.", "Give --fingerprint TEXT.") from None
+    if not same:
         raise CliError(
             "The fingerprint was not confirmed; nothing was imported.", "Ask for the fingerprint, then import again."
         )

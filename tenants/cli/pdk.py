@@ -129,7 +129,7 @@ def _answer_file(path: Path | None, password_file: Path | None) -> Secret:
 
 
 def _ask_password() -> Secret:
-    return ask_secret("Administrator's password for the VMs", twice=True)
+    return ask_secret("Administrator's password for the VMs", "--admin-password-file", twice=True)
 
 
 def _authorized_keys(paths: tuple[Path, ...]) -> Secret:

@@ -25,6 +25,31 @@ def test_the_passphrase_is_asked_for_twice_and_not_echoed(desk: Desk) -> None:
     assert "hunter2" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("guardian", "new", "contoso", "-o", "new.guardian"), "--passphrase-file"),
+        (("guardian", "import", "hgs.xml", "--name", "lab"), "--fingerprint"),
+    ],
+)
+def test_a_question_that_nobody_answers_names_the_option(
+    desk: Desk, arguments: tuple[str, ...], option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(desk.folder)
+    result = desk.gf(*arguments, typed="")
+    assert result.exit_code == 1
+    assert f"what to do: Give {option}" in result.stderr
+
+
+def test_a_folder_that_is_missing_is_named(desk: Desk) -> None:
+    result = desk.gf(
+        *("guardian", "new", "contoso", "-o", desk.path("none/new.guardian")),
+        *("--passphrase-file", desk.path("passphrase")),
+    )
+    assert result.exit_code == 1
+    assert f"There is no folder {desk.path('none')}." in result.stderr
+
+
 def test_a_short_passphrase_leaves_no_file(desk: Desk) -> None:
     result = desk.gf("guardian", "new", "contoso", "-o", desk.path("c.guardian"), typed="short\nshort\n")
     assert result.exit_code == 1
