@@ -254,14 +254,16 @@ def _broker(findings: _Findings) -> str:
 
 
 def _library(findings: _Findings) -> str:
+    remedy = "Give the host its token (HOST_TOKEN or HOST_TOKEN_FILE); gf host register prints one."
+    if not findings.config.library.token:
+        raise _Fail("This command has no token, so the library was not asked.", remedy)
     try:
         with findings.config.library.client() as client:
             status = client.get(f"/library/v1/blobs/{'0' * 64}", timeout=_QUICK).status_code
     except httpx2.HTTPError as error:
-        remedy = "Check PORTAL_URL and that the portal runs."
-        raise _Fail("The portal's library does not answer.", remedy) from error
+        advice = "Check PORTAL_URL and that the portal runs."
+        raise _Fail("The portal's library does not answer.", advice) from error
     if status != httpx2.codes.NOT_FOUND:
-        remedy = "Give the host its token (HOST_TOKEN or HOST_TOKEN_FILE); gf host register prints one."
         raise _Fail(f"The library does not let this host in (HTTP {status}).", remedy)
     return "The library answers and accepts this host's token."
 

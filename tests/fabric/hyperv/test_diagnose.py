@@ -83,6 +83,14 @@ def test_library_must_let_the_host_in(host: HostConfig, status: int, outcome: Ou
     assert found(replace(host, hgs_url="http://127.0.0.1:9", library=library(status)))["library"].outcome is outcome
 
 
+def test_a_missing_token_is_not_taken_for_a_silent_library(host: HostConfig) -> None:
+    nowhere = LibraryAddress("http://portal.test", "")
+    check = found(replace(host, hgs_url="http://127.0.0.1:9", library=nowhere))["library"]
+    assert check.outcome is Outcome.FAILED
+    assert "no token" in check.sentence
+    assert "HOST_TOKEN_FILE" in check.remedy
+
+
 def test_clock_that_differs_is_named_with_its_side(host: HostConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = httpx2.Response(200, headers={"date": "Mon, 23 Nov 2020 03:00:00 GMT"})
     monkeypatch.setattr(diagnose.httpx2, "get", lambda *_args, **_options: answer)
