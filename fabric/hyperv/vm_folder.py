@@ -1,4 +1,4 @@
-"""The names in a VM's folder. Everything in it is ciphertext or public but the kernel image, which is signed.
+"""The names in a VM's folder. Everything in it is ciphertext or public (docs/formats/vm-state.md).
 
 <vms>/<id>/  vm.json  disk.raw  variables.fd  state.xml  vtpm/  run/ (sockets, pid files, last heartbeat)
 """

@@ -17,6 +17,7 @@ from hgs.keyprotection.algorithms import RandomBytes
 from hgs.keyprotection.elements import EncryptedData, read_encrypted_data, write_encrypted_data
 from hgs.keyprotection.errors import KeyProtectionError
 from hgs.keyprotection.protector import Protector, parse_protector, serialise_protector
+from hgs.keyprotection.protector_form import PROTECTOR_MAX
 from hgs.keyprotection.secret import Secret
 from hgs.keyprotection.transport_key import TransportKey
 from hgs.wire import xmlform
@@ -24,7 +25,6 @@ from hgs.wire.xmlform import Fields, XmlFormError
 
 NAMESPACE: Final = "urn:open-guarded-fabric:vm-state:1"
 STATE_MAX: Final = 1024 * 1024
-_PROTECTOR_MAX: Final = 512 * 1024
 _KEY_MAX: Final = 128
 _CONTEXT: Final = b"guarded-fabric vm-state virtual-tpm-key\0"
 
@@ -76,7 +76,7 @@ def parse_vm_state(data: bytes) -> VmState:
         root = xmlform.parse_document(data, namespace=NAMESPACE, name="VirtualMachineState", limit=STATE_MAX)
         fields = Fields(root, attributes=("Version",))
         vm_id = check_vm_id(xmlform.text_of(fields.take("Id")))
-        protector = parse_protector(xmlform.bytes_of(fields.take("KeyProtector"), most=_PROTECTOR_MAX))
+        protector = parse_protector(xmlform.bytes_of(fields.take("KeyProtector"), most=PROTECTOR_MAX))
         key = read_encrypted_data(fields.take("VirtualTpmKey"), _KEY_MAX)
         fields.end()
     except (XmlFormError, SpecError, KeyProtectionError) as error:
