@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from portal.embedded.preflight import port_of
+
 ROOT = Path(__file__).resolve().parents[2]
 VAR = Path(os.environ.get("GF_VAR_DIR", ROOT / "var")).resolve()
 RUN = VAR / "run"
 LOGS = VAR / "log"
 ENVIRONMENTS = VAR / "env"
-PORTAL_PORT = int(os.environ.get("PORTAL_PORT", "8000"))
-HGS_PORT = int(os.environ.get("HGS_PORT", "8081"))
+PORTAL_PORT = port_of("PORTAL_PORT", ENVIRONMENTS / "host.env")
+HGS_PORT = port_of("HGS_PORT", ENVIRONMENTS / "host.env")
 PORTAL_URL = f"http://127.0.0.1:{PORTAL_PORT}"
 HGS_URL = f"http://127.0.0.1:{HGS_PORT}"
 HOSTS = ("hv01", "hv02", "hv03")

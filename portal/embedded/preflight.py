@@ -23,6 +23,7 @@ STAMP = VENV / ".installed"
 OLDEST_PYTHON = (3, 11)
 DISK_GB = {"up": 4.0, "test": 4.0}
 PORTS = {"PORTAL_PORT": 8000, "HGS_PORT": 8081}
+ADDRESSES = {"PORTAL_PORT": "PORTAL_URL", "HGS_PORT": "HGS_URL"}
 
 
 class Trouble(Exception):  # noqa: N818 - what a person reads
@@ -51,12 +52,21 @@ def check_disk(purpose: str) -> None:
         )
 
 
+def port_of(name: str, kept: Path) -> int:
+    """The port that the environment gives; else that of the last `make up`, from its file `kept`; else the usual one."""
+    if given := os.environ.get(name):
+        return int(given)
+    lines = kept.read_text(encoding="utf-8").splitlines() if kept.is_file() else []
+    ports = [line.rpartition(":")[2] for line in lines if line.startswith(ADDRESSES[name] + "=")]
+    return int(ports[0]) if ports and ports[0].isdecimal() else PORTS[name]
+
+
 def check_ports() -> None:
     """Ports must be free, unless this fabric already runs on them."""
     if running_here():
         return
-    for name, default in PORTS.items():
-        port = int(os.environ.get(name, default))
+    for name in PORTS:
+        port = port_of(name, ROOT / "var" / "env" / "host.env")
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -32,6 +32,19 @@ def test_a_port_in_use_is_named_with_another_choice(tmp_path: Path, monkeypatch:
             preflight.check_ports()
 
 
+def test_ports_are_those_of_the_last_start_unless_others_are_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("PORTAL_PORT", raising=False)
+    monkeypatch.delenv("HGS_PORT", raising=False)
+    kept = tmp_path / "host.env"
+    assert preflight.port_of("PORTAL_PORT", kept) == 8000
+    kept.write_text("HGS_URL=http://127.0.0.1:18081\nPORTAL_URL=http://127.0.0.1:18000\n")
+    assert (preflight.port_of("PORTAL_PORT", kept), preflight.port_of("HGS_PORT", kept)) == (18000, 18081)
+    monkeypatch.setenv("PORTAL_PORT", "28000")
+    assert preflight.port_of("PORTAL_PORT", kept) == 28000
+
+
 def test_without_root_and_sudo_the_exact_command_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight.os, "geteuid", lambda: 1000)
     monkeypatch.setattr(preflight.shutil, "which", lambda _: None)
