@@ -19,7 +19,6 @@ from hgs.attestation.errors import Malformed, TooLarge, Unsupported
 from hgs.attestation.sipa import pack_version
 
 MAX_POLICY: Final = 4 * 1024 * 1024
-HEADER_SIZE: Final = 0x44
 ENTERPRISE: Final = UUID("a244370e-44c9-4c06-b551-f6016e563076")
 WINDOWS_PLATFORM: Final = UUID("2e07f7e4-194c-4d20-b7c9-6f44a6c5a234")
 _HEADER: Final = struct.Struct("<I16s16sIIIIIQI")

@@ -67,7 +67,6 @@ class CommandButton:
 
 
 NOTHING_SELECTED = "Select a row first."
-ONE_AT_A_TIME = "Works on one row at a time."
 
 
 def selection_buttons(commands: Sequence[ObjectCommand]) -> list[CommandButton]:

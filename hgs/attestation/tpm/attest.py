@@ -7,14 +7,13 @@ from enum import IntEnum
 from typing import Final, Self
 
 from hgs.attestation.errors import Malformed, Unsupported
-from hgs.attestation.tpm.algorithms import HASH_NAMES, Algorithm, hash_algorithm
+from hgs.attestation.tpm.algorithms import Algorithm, hash_algorithm
 from hgs.attestation.tpm.buffer import Reader, sized
 
 GENERATED: Final = 0xFF544347
 """TPM_GENERATED_VALUE: a restricted key signs nothing that starts so unless the TPM made it."""
 MAX_ATTEST: Final = 1024
 MAX_SELECTIONS: Final = 8
-PCR_COUNT: Final = 24
 
 
 class AttestKind(IntEnum):
@@ -192,8 +191,3 @@ def _write_attested(attested: QuoteInfo | CertifyInfo | CreationInfo) -> tuple[A
     if isinstance(attested, CertifyInfo):
         return AttestKind.CERTIFY, sized(attested.name) + sized(attested.qualified_name)
     return AttestKind.CREATION, sized(attested.object_name) + sized(attested.creation_hash)
-
-
-def hash_name(found: Algorithm) -> str:
-    """``hashlib``'s name of a hash algorithm."""
-    return HASH_NAMES[found]
