@@ -53,7 +53,7 @@ def check_disk(purpose: str) -> None:
 
 
 def port_of(name: str, kept: Path) -> int:
-    """The port that the environment gives; else that of the last `make up`, from its file `kept`; else the usual one."""
+    """The port the environment gives; else that of the last `make up`, from its file `kept`; else the usual one."""
     if given := os.environ.get(name):
         return int(given)
     lines = kept.read_text(encoding="utf-8").splitlines() if kept.is_file() else []
