@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import ProtectedError
 
+from fabric.disks.catalog import CATALOG_MAX
 from fabric.models import BlobKind, LibraryBlob
 from fabric.models.library import library_path
 from portal.kernel.errors import Invalid, Unavailable
@@ -24,7 +25,7 @@ from portal.kernel.errors import Invalid, Unavailable
 CHUNK_BYTES = 1 << 20
 LIMITS: dict[BlobKind, int] = {
     BlobKind.TEMPLATE_DISK: 64 << 30,
-    BlobKind.CATALOG: 64 << 20,
+    BlobKind.CATALOG: CATALOG_MAX,
     BlobKind.SHIELDING_DATA: 2 << 20,
 }
 """The largest file of each kind, in bytes. A template disk is further bounded by the setting LIBRARY_MAX_BLOB_BYTES."""
