@@ -8,41 +8,25 @@ import logging
 import os
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
 from django.db import IntegrityError, transaction
 
 from hgs.attestation import exchange
 from hgs.attestation.ekcert import parse_ek_certificate
 from hgs.attestation.endorsement import EndorsementKey, endorsement_from_certificate, endorsement_from_public
 from hgs.attestation.errors import AttestationError
-from hgs.attestation.healthcert import CertificateKind, issue_health_certificate
 from hgs.attestation.replies import error_reply
 from hgs.attestation.tpm import TpmtPublic
-from hgs.attestation.verdict import Failure, Verdict
-from hgs.models import Attestation, TpmHost, UsedContext
+from hgs.commands.health_certificates import certify
+from hgs.commands.verdicts import store
+from hgs.models import Attestation, PolicyVersion, TpmHost, UsedContext
 from hgs.selectors import keys, trust
 from hgs.selectors.configuration import configuration
 from hgs.wire import hgsa, rtpm
 from hgs.wire.errors import WireError
-from portal.kernel import audit
-from portal.kernel.actor import Actor, ActorKind, Role
 
 log = logging.getLogger(__name__)
-
-KEPT_PER_HOST: Final = 200
-"""Attestations kept for each host whose TPM proved itself."""
-KEPT_UNPROVEN: Final = 200
-"""Attempts kept in all that nothing proved: anybody can send those, so they must not push others out."""
-
-_UNPROVEN: Final = frozenset({Failure.UNAUTHORIZED, Failure.RTPM})
-_KINDS: Final = {
-    hgsa.AttestationResultType.VSM_IDENTITY_ENCRYPTION_KEY_CERTIFICATE: CertificateKind.ENCRYPTION,
-    hgsa.AttestationResultType.VSM_IDENTITY_SIGNING_KEY_CERTIFICATE: CertificateKind.SIGNING,
-}
 
 
 @dataclass(frozen=True)
@@ -62,6 +46,7 @@ class Evidence:
     requested: tuple[hgsa.AttestationResultType, ...]
     endorsement: EndorsementKey
     context: rtpm.RtpmContext
+    version: PolicyVersion = PolicyVersion.V2
 
 
 def attest(message: hgsa.Message, now: datetime) -> Answer:
@@ -95,7 +80,8 @@ def _evidence(message: hgsa.Message) -> Evidence | None:
     if isinstance(message, hgsa.TpmRequestContinue):
         endorsement = _registered(endorsement_from_public(TpmtPublic.parse(message.rtpm_public_endorsement_key)))
         context = message.rtpm_new_context
-        return Evidence(message.session_id, message.requested, endorsement, rtpm.parse_context(context))
+        parsed = rtpm.parse_context(context)
+        return Evidence(message.session_id, message.requested, endorsement, parsed, PolicyVersion.V1)
     return None
 
 
@@ -130,7 +116,7 @@ def _begin(evidence: Evidence, now: datetime) -> Answer:
     if isinstance(answer, exchange.Challenge):
         return Answer(hgsa.TpmReplyContinue(answer.context.serialise()))
     with transaction.atomic():
-        stored = _store(answer.verdict, now, {})
+        stored = store(answer.verdict, now, version=evidence.version)
     return Answer(error_reply(answer.verdict), stored, answer.verdict.summary)
 
 
@@ -145,11 +131,13 @@ def _finish(evidence: Evidence, now: datetime) -> Answer:
         seal_keys=keys.exchange_state_keys(),
         now=now,
     )
-    certificates = _certify(outcome, now)
+    certificates = certify(outcome.verdict.ek_hash, outcome.keys, now) if outcome.verdict.passed else {}
     with transaction.atomic():
         if not _use_up(outcome, now):
             return Answer(hgsa.RtpmErrorReply(retryable=True), reason="The exchange was finished before: a replay.")
-        stored = _store(outcome.verdict, now, certificates)
+        stored = store(
+            outcome.verdict, now, version=evidence.version, certificates=certificates.values(), log=outcome.log
+        )
     if outcome.verdict.passed:
         return Answer(hgsa.HealthCertificateReply(tuple(certificates.items())), stored)
     return Answer(error_reply(outcome.verdict), stored, outcome.verdict.summary)
@@ -166,73 +154,3 @@ def _use_up(outcome: exchange.Outcome, now: datetime) -> bool:
     except IntegrityError:
         return False
     return True
-
-
-def _certify(outcome: exchange.Outcome, now: datetime) -> dict[hgsa.AttestationResultType, bytes]:
-    if not outcome.verdict.passed:
-        return {}
-    signer = keys.attestation_signer()
-    issued: dict[hgsa.AttestationResultType, bytes] = {}
-    for kind, public_key in outcome.keys.items():
-        if not isinstance(public_key, rsa.RSAPublicKey):
-            raise TypeError("identity keys are RSA keys")
-        issued[kind] = issue_health_certificate(
-            signer.x509,
-            signer.key,
-            outcome.verdict.ek_hash,
-            public_key,
-            _KINDS[kind],
-            now=now,
-            random_bytes=os.urandom,
-        )
-    return issued
-
-
-def _store(verdict: Verdict, now: datetime, certificates: dict[hgsa.AttestationResultType, bytes]) -> Attestation:
-    host = TpmHost.objects.filter(ek_hash=verdict.ek_hash).first()
-    proven = verdict.failure not in _UNPROVEN
-    attestation = Attestation(
-        at=now,
-        host=host,
-        host_name=host.name if host else "",
-        ek_hash=verdict.ek_hash,
-        passed=verdict.passed,
-        proven=proven,
-        status=verdict.status.value,
-        verdict=verdict.to_json(),
-    )
-    if certificates:
-        certificate = x509.load_der_x509_certificate(next(iter(certificates.values())))
-        attestation.certificate_serial = f"{certificate.serial_number:x}"
-        attestation.certificate_not_after = certificate.not_valid_after_utc
-    attestation.save(force_insert=True)
-    _forget_old(attestation)
-    if host is not None and proven:
-        _audit(host, attestation, verdict)
-    return attestation
-
-
-def _audit(host: TpmHost, attestation: Attestation, verdict: Verdict) -> None:
-    audit.record(
-        Actor(ActorKind.HOST, host.ek_hash, host.name, frozenset({Role.HOST})),
-        "attestation:passed" if verdict.passed else "attestation:failed",
-        target_type="attestation",
-        target_id=attestation.id,
-        summary=f"{host.name}: {verdict.summary}",
-        data={
-            "status": verdict.status.value,
-            "sub_statuses": [item.value for item in verdict.sub_statuses],
-            "certificate_serial": attestation.certificate_serial,
-        },
-    )
-
-
-def _forget_old(attestation: Attestation) -> None:
-    same = Attestation.objects.filter(proven=attestation.proven)
-    if attestation.proven:
-        same, kept = same.filter(ek_hash=attestation.ek_hash), KEPT_PER_HOST
-    else:
-        kept = KEPT_UNPROVEN
-    old = list(same.order_by("-at").values_list("pk", flat=True)[kept : kept + 500])
-    if old:
-        Attestation.objects.filter(pk__in=old).delete()

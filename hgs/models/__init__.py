@@ -1,20 +1,37 @@
 """The records of the Host Guardian Service, in HGS's own database."""
 
-from hgs.models.attestations import Attestation, UsedContext
+from hgs.models.attestations import Attestation, EvidenceLog, UsedContext
 from hgs.models.configuration import OperationMode, ServiceConfiguration
 from hgs.models.keys import KeyPurpose, ServiceKey
 from hgs.models.releases import KeyRelease
 from hgs.models.submissions import Submission, SubmissionKind, SubmissionState
-from hgs.models.trust import Baseline, CiPolicy, PolicyState, TpmHost, TrustedTpmRoot
+from hgs.models.trust import (
+    Baseline,
+    CiPolicy,
+    DomainHost,
+    DumpKey,
+    HostGroup,
+    HostKey,
+    PolicyState,
+    PolicyVersion,
+    TpmHost,
+    TrustedTpmRoot,
+)
 
 __all__ = [
     "Attestation",
     "Baseline",
     "CiPolicy",
+    "DomainHost",
+    "DumpKey",
+    "EvidenceLog",
+    "HostGroup",
+    "HostKey",
     "KeyPurpose",
     "KeyRelease",
     "OperationMode",
     "PolicyState",
+    "PolicyVersion",
     "ServiceConfiguration",
     "ServiceKey",
     "Submission",

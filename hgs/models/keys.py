@@ -31,6 +31,9 @@ class ServiceKey(models.Model):
     deny_issued_before = models.DateTimeField(
         null=True, blank=True, help_text="Attestation signer only: health certificates issued earlier open nothing"
     )
+    superseded_at = models.DateTimeField(
+        null=True, blank=True, help_text="Attestation signer only: when another became the primary one"
+    )
     created_at = models.DateTimeField()
 
     class Meta:

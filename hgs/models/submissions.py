@@ -3,13 +3,16 @@
 from django.db import models
 from django.db.models.functions import Lower
 
+from hgs.models.trust import PolicyVersion
 from portal.kernel.ids import new_id
 
 
 class SubmissionKind(models.TextChoices):
-    """The three things a fabric submits."""
+    """What a fabric submits."""
 
     HOST = "host", "Host identity"
+    HOST_KEY = "host-key", "Host key"
+    HOST_GROUP = "host-group", "Host group"
     BASELINE = "baseline", "Baseline"
     CI_POLICY = "ci-policy", "CI policy"
 
@@ -30,6 +33,15 @@ class Submission(models.Model):
     name = models.CharField(max_length=64)
     content = models.BinaryField()
     content_hash = models.CharField(max_length=64, help_text="SHA-256 of the content, hex")
+    policy_version = models.PositiveSmallIntegerField(choices=PolicyVersion.choices, default=PolicyVersion.V2)
+    captured_from = models.ForeignKey(
+        "hgs.Attestation",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="captures",
+        help_text="The attestation whose boot log was captured as this baseline",
+    )
     state = models.CharField(max_length=16, choices=SubmissionState.choices, default=SubmissionState.PENDING)
     submitted_at = models.DateTimeField()
     submitted_by = models.CharField(max_length=150)
@@ -45,6 +57,7 @@ class Submission(models.Model):
                 "kind",
                 Lower("name"),
                 "content_hash",
+                "policy_version",
                 condition=~models.Q(state="rejected"),
                 name="hgs_submission_once",
             ),

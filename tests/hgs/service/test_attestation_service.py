@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from django.test import Client
 
 from hgs.attestation.healthcert import CertificateKind, TrustedSigner, verify_health_certificate
-from hgs.commands import attest as attesting
+from hgs.commands import verdicts
 from hgs.commands.initialise import initialise
 from hgs.commands.policies import set_policy_enabled
 from hgs.commands.trust import remove_host, set_artefact_enabled
@@ -289,7 +289,7 @@ def test_another_content_type_is_a_payload_error(client: Client, initialised: No
 def test_each_host_keeps_its_latest_attestations_alone(
     client: Client, fabric: Trusting, hv01: Host, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attesting, "KEPT_PER_HOST", 2)
+    monkeypatch.setattr(verdicts, "KEPT_PER_HOST", 2)
     for _ in range(3):
         clock.forward(seconds=1)
         last = hv01.attest(client)
@@ -300,7 +300,7 @@ def test_each_host_keeps_its_latest_attestations_alone(
 def test_attempts_that_prove_nothing_push_no_proven_ones_out(
     client: Client, fabric: Trusting, hv01: Host, hv02: Host, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attesting, "KEPT_UNPROVEN", 2)
+    monkeypatch.setattr(verdicts, "KEPT_UNPROVEN", 2)
     hv01.attest(client)
     for _ in range(4):
         clock.forward(seconds=1)

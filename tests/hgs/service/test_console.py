@@ -224,7 +224,7 @@ def test_lists_ask_the_database_as_often_for_many_rows_as_for_few(
             name=f"n{number}",
             ek_hash=f"{number:064x}",
             ek_public=b"",
-            ek_certificate=b"",
+            ek_certificate=b"certificate",
             approved_at=TpmHost.objects.first().approved_at,  # type: ignore[union-attr]
             approved_by="ann",
         )

@@ -1,0 +1,103 @@
+"""Keeping the result of an attestation: the row, its boot log, the audit event, and no more rows than are useful."""
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from cryptography import x509
+
+from hgs.attestation.verdict import Failure, Verdict
+from hgs.models import Attestation, EvidenceLog, OperationMode, PolicyVersion, TpmHost
+from portal.kernel import audit
+from portal.kernel.actor import Actor, ActorKind, Role
+
+KEPT_PER_HOST: Final = 200
+"""Attestations kept for each host that proved itself."""
+KEPT_UNPROVEN: Final = 200
+"""Attempts kept in all that nothing proved: anybody can send those, so they must not push others out."""
+
+_UNPROVEN: Final = frozenset({Failure.UNAUTHORIZED, Failure.RTPM})
+
+
+def store(
+    verdict: Verdict,
+    now: datetime,
+    *,
+    version: PolicyVersion,
+    certificates: Iterable[bytes] = (),
+    log: bytes = b"",
+    is_rehearsal: bool = False,
+) -> Attestation:
+    """Write one TPM attestation down, in the caller's transaction.
+
+    ``certificates``: the health certificates issued for it (DER). ``log``: the boot log, when a quote confirmed it.
+    """
+    host = TpmHost.objects.filter(ek_hash=verdict.ek_hash).first()
+    attestation = Attestation(
+        at=now,
+        host=host,
+        host_name=host.name if host else "",
+        mode=OperationMode.TPM,
+        policy_version=version,
+        is_rehearsal=is_rehearsal,
+        identity=verdict.ek_hash,
+        ek_hash=verdict.ek_hash,
+        passed=verdict.passed,
+        proven=verdict.failure not in _UNPROVEN,
+        status=verdict.status.value,
+        verdict=verdict.to_json(),
+        log=_keep_log(log),
+    )
+    return keep(attestation, verdict, certificates)
+
+
+def keep(attestation: Attestation, verdict: Verdict, certificates: Iterable[bytes]) -> Attestation:
+    """Save an attestation of any mode with what was issued for it; audit it; forget the oldest of its kind."""
+    if (certificate := next(iter(certificates), None)) is not None:
+        issued = x509.load_der_x509_certificate(certificate)
+        attestation.certificate_serial = f"{issued.serial_number:x}"
+        attestation.certificate_not_after = issued.not_valid_after_utc
+    attestation.save(force_insert=True)
+    _forget_old(attestation)
+    if attestation.host_name and attestation.proven:
+        _audit(attestation, verdict)
+    return attestation
+
+
+def _keep_log(log: bytes) -> EvidenceLog | None:
+    if not log:
+        return None
+    kept, _ = EvidenceLog.objects.get_or_create(sha256=hashlib.sha256(log).hexdigest(), defaults={"content": log})
+    return kept
+
+
+def _audit(attestation: Attestation, verdict: Verdict) -> None:
+    event = "rehearsal" if attestation.is_rehearsal else "attestation"
+    audit.record(
+        Actor(ActorKind.HOST, attestation.identity, attestation.host_name, frozenset({Role.HOST})),
+        f"{event}:passed" if verdict.passed else f"{event}:failed",
+        target_type="attestation",
+        target_id=attestation.id,
+        summary=f"{attestation.host_name}: {verdict.summary}",
+        data={
+            "status": verdict.status.value,
+            "sub_statuses": [item.value for item in verdict.sub_statuses],
+            "certificate_serial": attestation.certificate_serial,
+        },
+    )
+
+
+def _forget_old(attestation: Attestation) -> None:
+    same = Attestation.objects.filter(proven=attestation.proven)
+    if attestation.proven:
+        same, kept = same.filter(identity=attestation.identity), KEPT_PER_HOST
+    else:
+        kept = KEPT_UNPROVEN
+    old = list(same.order_by("-at").values_list("pk", flat=True)[kept : kept + 500])
+    if not old:
+        return
+    logs = set(Attestation.objects.filter(pk__in=old).exclude(log=None).values_list("log_id", flat=True))
+    Attestation.objects.filter(pk__in=old).delete()
+    if logs:
+        EvidenceLog.objects.filter(pk__in=logs, attestations=None).delete()
