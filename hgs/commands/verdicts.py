@@ -8,6 +8,7 @@ from typing import Final
 from cryptography import x509
 
 from hgs.attestation.verdict import Failure, Verdict
+from hgs.events import announce
 from hgs.models import Attestation, EvidenceLog, OperationMode, PolicyVersion, TpmHost
 from portal.kernel import audit
 from portal.kernel.actor import Actor, ActorKind, Role
@@ -62,6 +63,7 @@ def keep(attestation: Attestation, verdict: Verdict, certificates: Iterable[byte
     _forget_old(attestation)
     if attestation.host_name and attestation.proven:
         _audit(attestation, verdict)
+    announce(attestation, verdict)
     return attestation
 
 
