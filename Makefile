@@ -21,7 +21,7 @@ status:          ## Show the processes and where to sign in
 
 test:            ## Prepare the machine, run every test
 	@$(PYTHON) portal/embedded/preflight.py test
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 lint:            ## Style, types, import rules, templates, migrations
 	@$(PYTHON) portal/embedded/preflight.py test
