@@ -24,6 +24,14 @@ log = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
 
 
+_ADVICE = {
+    400: "Send JSON that fits the description at /api/docs/.",
+    401: "Make an API token in the portal under My account and send it as a bearer token; gf reads it from GF_TOKEN.",
+    405: "The methods of each address are described at /api/docs/.",
+    415: "Send the body as application/json, or as the description at /api/docs/ says.",
+}
+
+
 class ProblemRenderer(JSONRenderer):
     media_type = CONTENT_TYPE
     charset = None
@@ -79,7 +87,8 @@ def _document(error: Exception, instance: str) -> dict[str, Any] | None:
             )
         case exceptions.APIException():
             name = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
-            return problem(error.status_code, f"http-{name}", str(error.detail), instance=instance)
+            advice = _ADVICE.get(error.status_code, "")
+            return problem(error.status_code, f"http-{name}", str(error.detail), advice=advice, instance=instance)
     return None
 
 

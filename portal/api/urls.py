@@ -32,4 +32,5 @@ _api: list[URLPattern] = [
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include((_api, "api"))),
     *(path(f"v1/{routes.prefix}", include(routes.urlconf)) for routes in registered()),
+    path("v1/<path:address>", views.Unknown.as_view(), name="api-unknown"),
 ]

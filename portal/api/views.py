@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 from portal.api.permissions import AccessPermission, actor_of
 from portal.api.routes import registered
 from portal.kernel.actor import Actor, Role
+from portal.kernel.errors import NotFound
 from portal.kernel.models import Job, JobStep
 from portal.web.access import Access
 from portal.web.jobs import visible_jobs
@@ -33,6 +34,19 @@ class ApiAccess:
 
 class ApiView(ApiAccess, APIView):  # type: ignore[misc]
     """A plain REST view with an access decision."""
+
+
+class Unknown(ApiView):
+    """Every address of version 1 that is not there: a problem document, not a page."""
+
+    access = Access.TOKEN
+    schema = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        raise NotFound(
+            "no-such-address", f"The API has no address {request.path}.", "Its description is at /api/docs/."
+        )
 
 
 def accepted(job: Job, request: Request, body: dict[str, Any] | None = None) -> Response:

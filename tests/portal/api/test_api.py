@@ -51,6 +51,21 @@ def test_anybody_else_gets_401_as_a_problem(header: str) -> None:
     assert json.loads(answer.content)["status"] == 401
 
 
+def test_an_address_that_does_not_exist_is_a_problem_too(tenant: User) -> None:
+    answer = Client().get("/api/v1/virtual-machine/1/", headers=bearer(tenant))
+    assert answer.status_code == 404
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert "/api/docs/" in json.loads(answer.content)["advice"]
+
+
+def test_an_address_that_does_not_exist_tells_a_stranger_nothing() -> None:
+    assert Client().get("/api/v1/virtual-machine/1/").status_code == 401
+
+
+def test_a_missing_token_is_answered_with_what_to_do() -> None:
+    assert "gf" in json.loads(Client().get("/api/v1/").content)["advice"]
+
+
 def test_jobs_are_those_of_the_caller(tenant: User, outsider: User, operator: User) -> None:
     job = make_job(tenant)
     address = f"/api/v1/jobs/{job.pk}/"
