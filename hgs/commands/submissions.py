@@ -9,7 +9,16 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from hgs import artefacts
-from hgs.models import Baseline, CiPolicy, Submission, SubmissionKind, SubmissionState, TpmHost
+from hgs.models import (
+    Attestation,
+    Baseline,
+    CiPolicy,
+    PolicyVersion,
+    Submission,
+    SubmissionKind,
+    SubmissionState,
+    TpmHost,
+)
 from hgs.policy import Action, may, may_decide
 from hgs.selectors.trust import check_ek_certificate
 from portal.kernel import audit
@@ -20,9 +29,18 @@ from portal.kernel.policy import require
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def submit(actor: Actor, kind: str, name: str, content: bytes) -> tuple[Submission, bool]:
-    """Ask HGS to trust a host identity, a baseline or a code integrity policy.
+def submit(
+    actor: Actor,
+    kind: str,
+    name: str,
+    content: bytes,
+    *,
+    version: PolicyVersion = PolicyVersion.V2,
+    captured_from: Attestation | None = None,
+) -> tuple[Submission, bool]:
+    """Ask HGS to trust a host identity, a baseline or a code integrity policy of one policy version.
 
+    ``captured_from``: the attestation whose boot log the content is.
     Returns the submission and whether it is new: the same content under the same name asks once. Nothing is trusted
     before it is approved; with ``HGS_AUTO_APPROVE`` that happens here, and what stands in the way is the ``reason`` of
     the submission, which then stays pending. Raises Invalid for content that is not of its kind.
@@ -37,17 +55,24 @@ def submit(actor: Actor, kind: str, name: str, content: bytes) -> tuple[Submissi
             fields={"name": name[:64]},
         )
     artefacts.read(SubmissionKind(kind), content)
-    submission, created = _record(actor, SubmissionKind(kind), name, content)
+    submission, created = _record(actor, SubmissionKind(kind), name, content, version, captured_from)
     if submission.state == SubmissionState.PENDING and settings.HGS_AUTO_APPROVE:
         submission = _approve_at_once(submission)
     return submission, created
 
 
-def _record(actor: Actor, kind: SubmissionKind, name: str, content: bytes) -> tuple[Submission, bool]:
+def _record(
+    actor: Actor,
+    kind: SubmissionKind,
+    name: str,
+    content: bytes,
+    version: PolicyVersion,
+    captured_from: Attestation | None,
+) -> tuple[Submission, bool]:
     content_hash = hashlib.sha256(content).hexdigest()
-    same = Submission.objects.filter(kind=kind, name__iexact=name, content_hash=content_hash).exclude(
-        state=SubmissionState.REJECTED
-    )
+    same = Submission.objects.filter(
+        kind=kind, name__iexact=name, content_hash=content_hash, policy_version=version
+    ).exclude(state=SubmissionState.REJECTED)
     if found := same.first():
         return found, False
     try:
@@ -57,6 +82,8 @@ def _record(actor: Actor, kind: SubmissionKind, name: str, content: bytes) -> tu
                 name=name,
                 content=content,
                 content_hash=content_hash,
+                policy_version=version,
+                captured_from=captured_from,
                 submitted_at=timezone.now(),
                 submitted_by=actor.name,
             )
