@@ -6,9 +6,9 @@
 
 import re
 
-from django.urls import path, re_path
+from django.urls import URLPattern, path, re_path
 
-from hgs.api import attestation, fabric, keyprotection
+from hgs.api import attestation, domain_attestation, fabric, host_key_attestation, keyprotection
 
 
 def _any_case(text: str) -> str:
@@ -18,16 +18,29 @@ def _any_case(text: str) -> str:
 
 _SERVICE = rf"^{_any_case('attestation')}(?:/{_any_case('attestationservice.svc')})?"
 _ANY_VERSION = r"(?:/[vV][0-9]{1,3}\.[0-9]{1,3})?"
+_OTHER_VERSION = r"(?:/[vV](?!1\.0/)[0-9]{1,3}\.[0-9]{1,3})?"
 _V1, _V2 = r"/[vV]1\.0", r"/[vV]2\.0"
 _KPS = rf"^{_any_case('keyprotection')}/{_any_case('service')}"
 _ROLL = _any_case("rolltransportkey")
 
+
+def _attest(service: str, *, is_rehearsal: bool) -> list[URLPattern]:
+    """The resources by which hosts attest, in each mode; a rehearsal has the same ones under a folder of its own."""
+    domain, attest = _any_case("domainattest"), _any_case("attest")
+    mode = {"is_rehearsal": is_rehearsal}
+    return [
+        re_path(rf"{service}{_V1}/{attest}/?$", attestation.attest, {"version": 1} | mode),
+        re_path(rf"{service}{_V2}/{attest}/?$", attestation.attest, {"version": 2} | mode),
+        re_path(rf"{service}{_V1}/{domain}/?$", domain_attestation.attest_by_domain, {"version": 1} | mode),
+        re_path(rf"{service}{_OTHER_VERSION}/{domain}/?$", domain_attestation.attest_by_domain, {"version": 2} | mode),
+        re_path(rf"{service}{_V2}/{_any_case('hostkeyattest')}/?$", host_key_attestation.attest_by_host_key, mode),
+    ]
+
+
 urlpatterns = [
     re_path(rf"{_SERVICE}{_ANY_VERSION}/{_any_case('getinfo')}/?$", attestation.getinfo),
-    re_path(rf"{_SERVICE}{_V1}/{_any_case('attest')}/?$", attestation.attest, {"version": 1}),
-    re_path(rf"{_SERVICE}{_V2}/{_any_case('attest')}/?$", attestation.attest, {"version": 2}),
-    re_path(rf"{_SERVICE}{_ANY_VERSION}/{_any_case('domainattest')}/?$", attestation.attest_by_domain),
-    re_path(rf"{_SERVICE}{_V2}/{_any_case('hostkeyattest')}/?$", attestation.attest_by_host_key),
+    *_attest(_SERVICE, is_rehearsal=False),
+    *_attest(rf"{_SERVICE}/{_any_case('rehearsal')}", is_rehearsal=True),
     re_path(rf"{_SERVICE}{_V2}/{_any_case('signingcertificates')}/?$", attestation.signing_certificates),
     re_path(rf"{_KPS}/[vV]1(?:\.0)?/{_ROLL}/?$", keyprotection.roll_transport_key, {"version": 1}),
     re_path(rf"{_KPS}/[vV]2(?:\.0)?/{_ROLL}/?$", keyprotection.roll_transport_key, {"version": 2}),

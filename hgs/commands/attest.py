@@ -18,24 +18,16 @@ from hgs.attestation.endorsement import EndorsementKey, endorsement_from_certifi
 from hgs.attestation.errors import AttestationError
 from hgs.attestation.replies import error_reply
 from hgs.attestation.tpm import TpmtPublic
+from hgs.commands.answers import Answer
 from hgs.commands.health_certificates import certify
 from hgs.commands.verdicts import store
-from hgs.models import Attestation, PolicyVersion, TpmHost, UsedContext
+from hgs.models import PolicyVersion, TpmHost, UsedContext
 from hgs.selectors import keys, trust
 from hgs.selectors.configuration import configuration
 from hgs.wire import hgsa, rtpm
 from hgs.wire.errors import WireError
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The reply to a host, and the stored attestation once there is one. ``reason`` is for HGS's own log."""
-
-    reply: hgsa.Message
-    attestation: Attestation | None = None
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,11 +38,14 @@ class Evidence:
     requested: tuple[hgsa.AttestationResultType, ...]
     endorsement: EndorsementKey
     context: rtpm.RtpmContext
-    version: PolicyVersion = PolicyVersion.V2
+    version: PolicyVersion
+    is_rehearsal: bool
 
 
-def attest(message: hgsa.Message, now: datetime) -> Answer:
+def attest(message: hgsa.Message, now: datetime, *, is_rehearsal: bool = False) -> Answer:
     """Answer one message of the RTPM exchange, of version 1 or 2 ([MS-HGSA] 3.1.5.1).
+
+    A rehearsal is judged and stored like an attestation, and gives no certificate.
 
     Raises Unavailable when HGS is not initialised.
     """
@@ -58,7 +53,7 @@ def attest(message: hgsa.Message, now: datetime) -> Answer:
     if isinstance(message, hgsa.TpmRequestInitial):
         return _answer_initial(message)
     try:
-        evidence = _evidence(message)
+        evidence = _evidence(message, is_rehearsal)
     except (AttestationError, WireError) as error:
         return Answer(hgsa.PayloadErrorReply(retryable=False), reason=error.message)
     if evidence is None:
@@ -69,19 +64,19 @@ def attest(message: hgsa.Message, now: datetime) -> Answer:
         return Answer(hgsa.PayloadErrorReply(retryable=False), reason=error.message)
 
 
-def _evidence(message: hgsa.Message) -> Evidence | None:
+def _evidence(message: hgsa.Message, is_rehearsal: bool) -> Evidence | None:
     if isinstance(message, hgsa.AttestationRequest):
         certificate = message.find(hgsa.AttestationProvidedContentType.ENDORSEMENT_KEY_CERTIFICATE)
         context = message.find(hgsa.AttestationProvidedContentType.RTPM_CONTEXT)
         if certificate is None or context is None:
             return None
         endorsement = endorsement_from_certificate(certificate)
-        return Evidence(message.session_id, message.requested, endorsement, rtpm.parse_context(context))
+        parsed, version = rtpm.parse_context(context), PolicyVersion.V2
+        return Evidence(message.session_id, message.requested, endorsement, parsed, version, is_rehearsal)
     if isinstance(message, hgsa.TpmRequestContinue):
         endorsement = _registered(endorsement_from_public(TpmtPublic.parse(message.rtpm_public_endorsement_key)))
-        context = message.rtpm_new_context
-        parsed = rtpm.parse_context(context)
-        return Evidence(message.session_id, message.requested, endorsement, parsed, PolicyVersion.V1)
+        parsed, version = rtpm.parse_context(message.rtpm_new_context), PolicyVersion.V1
+        return Evidence(message.session_id, message.requested, endorsement, parsed, version, is_rehearsal)
     return None
 
 
@@ -116,7 +111,7 @@ def _begin(evidence: Evidence, now: datetime) -> Answer:
     if isinstance(answer, exchange.Challenge):
         return Answer(hgsa.TpmReplyContinue(answer.context.serialise()))
     with transaction.atomic():
-        stored = store(answer.verdict, now, version=evidence.version)
+        stored = store(answer.verdict, now, version=evidence.version, is_rehearsal=evidence.is_rehearsal)
     return Answer(error_reply(answer.verdict), stored, answer.verdict.summary)
 
 
@@ -131,12 +126,17 @@ def _finish(evidence: Evidence, now: datetime) -> Answer:
         seal_keys=keys.exchange_state_keys(),
         now=now,
     )
-    certificates = certify(outcome.verdict.ek_hash, outcome.keys, now) if outcome.verdict.passed else {}
+    certificates = {} if evidence.is_rehearsal else certify(outcome.verdict.ek_hash, outcome.keys, now)
     with transaction.atomic():
         if not _use_up(outcome, now):
             return Answer(hgsa.RtpmErrorReply(retryable=True), reason="The exchange was finished before: a replay.")
         stored = store(
-            outcome.verdict, now, version=evidence.version, certificates=certificates.values(), log=outcome.log
+            outcome.verdict,
+            now,
+            version=evidence.version,
+            certificates=certificates.values(),
+            log=outcome.log,
+            is_rehearsal=evidence.is_rehearsal,
         )
     if outcome.verdict.passed:
         return Answer(hgsa.HealthCertificateReply(tuple(certificates.items())), stored)
