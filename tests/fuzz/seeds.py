@@ -1,0 +1,156 @@
+"""``python -m tests.fuzz.seeds``: writes the seeds of each corpus with the project's own writers."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from uuid import UUID
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from hgs.attestation import tpm
+from hgs.attestation.baseline import baseline_from_log
+from hgs.attestation.ci_policy import build_ci_policy
+from hgs.attestation.policies import PolicySet, evaluate_policies
+from hgs.attestation.sipa import measured_boot
+from hgs.attestation.tcglog import EV_SEPARATOR, EventLogBuilder, accept_reference_log, parse_log
+from hgs.attestation.verdict import AttestationStatus, AttestationSubStatus, Failure, Verdict
+from hgs.wire import certbag, hgsa, rtpm
+from hgs.wire.platform_identifier import PlatformIdentifier, serialise_identifier
+from tests.fuzz.harness import CORPUS
+from tests.hgs.attestation.boots import Boot
+from tests.hgs.attestation.tpm_hosts import AK_ATTRIBUTES, Manufacturer, PythonTpm, rsa_public
+
+Seeds = Mapping[str, bytes]
+SESSION = UUID("00112233-4455-6677-8899-aabbccddeeff")
+HOST = PythonTpm(ec.generate_private_key(ec.SECP256R1()))
+MAKER = Manufacturer()
+EK_CERTIFICATE = MAKER.certify(HOST.ek.public_key())
+
+
+def tpm_structures() -> Seeds:
+    selections = (tpm.PcrSelection.of(tpm.Algorithm.SHA256, (0, 7)),)
+    HOST.boot(Boot().log())
+    quote, signature = HOST.quote(b"nonce", selections)
+    certify, _ = HOST.certify(b"nonce")
+    scheme = tpm.Scheme(tpm.Algorithm.RSASSA, tpm.Algorithm.SHA256)
+    rsa_key = rsa_public(rsa.generate_private_key(65537, 2048).public_key(), AK_ATTRIBUTES, scheme)
+    rsa_signature = tpm.TpmtSignature(tpm.Algorithm.RSASSA, tpm.Algorithm.SHA256, (bytes(256),)).serialise()
+    area = HOST.ak_public.serialise()
+    return {
+        "ak-p256": area,
+        "ak-rsa": rsa_key.serialise(),
+        "ek-p256": HOST.ek_public.serialise(),
+        "ek-sized": len(area).to_bytes(2, "big") + area,
+        "quote": quote,
+        "certify": certify,
+        "signature-ecdsa": signature,
+        "signature-rsassa": rsa_signature,
+        "selection": tpm.serialise_selections(selections),
+    }
+
+
+def hgsa_messages() -> Seeds:
+    context = rtpm.RtpmContext(bytes(range(64)), ((rtpm.BlobType.NONCE, bytes(32)), (rtpm.BlobType.WBCL, b"log")))
+    content = hgsa.AttestationProvidedContentType
+    encryption = hgsa.AttestationResultType.VSM_IDENTITY_ENCRYPTION_KEY_CERTIFICATE
+    numbers = hgsa.Form(bytes_as_numbers=True, guid_as_base64=True)
+    request = hgsa.AttestationRequest(SESSION, (encryption,), ((content.RTPM_CONTEXT, context.serialise()),))
+    reason = hgsa.EvaluationLog(False, SESSION)
+    messages: dict[str, hgsa.Message] = {
+        "v1-initial": hgsa.TpmRequestInitial(SESSION, (encryption,), b"key"),
+        "v1-continue": hgsa.TpmRequestContinue(SESSION, (encryption,), b"key", b"context"),
+        "ad-request": hgsa.ADRequest(SESSION, ((encryption, b"key"),)),
+        "continue": hgsa.TpmReplyContinue(b"context"),
+        "certificate": hgsa.HealthCertificateReply(((encryption, b"certificate"),)),
+        "information": hgsa.ServiceInfoReply(2, hgsa.AttestationOperationMode.TPM, (1, 2)),
+        "key": hgsa.EndorsementKey(b"key"),
+        "policy-error": hgsa.PolicyEvaluationErrorReply(False, (reason,)),
+        "mode-error": hgsa.OperationModeErrorReply(True, hgsa.AttestationOperationMode.HOST_KEY),
+    }
+    root = x509.load_der_x509_certificate(MAKER.root)
+    return {
+        **{name: hgsa.serialise(message) for name, message in messages.items()},
+        "v2-request": hgsa.serialise(request),
+        "v2-request-numbers": hgsa.serialise(request, numbers),
+        "context": context.serialise(),
+        "device": rtpm.DeviceInfo(2, 4, 0).serialise(),
+        "bag": certbag.serialise_bag([root]),
+    }
+
+
+def ek_certificates() -> Seeds:
+    header = bytes.fromhex("100100") + len(EK_CERTIFICATE).to_bytes(2, "big") + bytes.fromhex("1002")
+    return {
+        "ek": EK_CERTIFICATE,
+        "root": MAKER.root,
+        "nv-header": header + EK_CERTIFICATE,
+        "padded": EK_CERTIFICATE + bytes(9),
+        "pem": x509.load_der_x509_certificate(MAKER.root).public_bytes(Encoding.PEM),
+    }
+
+
+def platform_identifiers() -> Seeds:
+    spki = tpm.spki_of(HOST.ek.public_key())
+    return {
+        "with-certificate": serialise_identifier(PlatformIdentifier("hv01", spki, EK_CERTIFICATE)),
+        "bare": serialise_identifier(PlatformIdentifier("hv01.example", spki)),
+    }
+
+
+def ci_policies() -> Seeds:
+    return {
+        "minimal": build_ci_policy("Hosts", (10, 0, 0, 0)),
+        "audit": build_ci_policy("Hosts", (10, 0, 1, 2), audit=True, policy_id="1"),
+    }
+
+
+def tcg_logs() -> Seeds:
+    banks = EventLogBuilder((tpm.Algorithm.SHA1, tpm.Algorithm.SHA256), locality=3)
+    banks.measure(0, 8, b"firmware")
+    banks.separators()
+    sha1 = EventLogBuilder((tpm.Algorithm.SHA1,))
+    sha1.measure(0, EV_SEPARATOR, bytes(4))
+    old = replace(sha1.build(), header=None)
+    return {"two-banks": banks.build().serialise(), "old-format": old.serialise(), "windows": _windows_log()}
+
+
+def sipa_records() -> Seeds:
+    log = Boot(identity=HOST.identity.public_key()).log().build()
+    return {f"record-{at:02}-pcr{event.pcr}": event.data for at, event in enumerate(log.events) if event.pcr >= 7}
+
+
+def baselines() -> Seeds:
+    log = _windows_log()
+    checks = evaluate_policies(measured_boot(accept_reference_log(parse_log(log))), PolicySet())
+    sub_statuses = (AttestationSubStatus.NO_INFORMATION,)
+    verdict = Verdict(AttestationStatus.INSECURE_HOST_CONFIGURATION, sub_statuses, checks[:2], Failure.POLICY)
+    return {
+        "reference-log": log,
+        "baseline": json.dumps(baseline_from_log(log).to_json()).encode(),
+        "verdict": json.dumps(verdict.to_json()).encode(),
+    }
+
+
+def _windows_log() -> bytes:
+    return Boot(identity=HOST.identity.public_key()).log().build().serialise()
+
+
+SEEDS = (
+    tpm_structures,
+    hgsa_messages,
+    ek_certificates,
+    platform_identifiers,
+    ci_policies,
+    tcg_logs,
+    sipa_records,
+    baselines,
+)
+
+if __name__ == "__main__":
+    for write in SEEDS:
+        folder = CORPUS / write.__name__
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in write().items():
+            (folder / name).write_bytes(data)
