@@ -154,22 +154,34 @@ def list_hosts(output: Format) -> None:
 @host.command()
 @click.argument("name")
 @click.option("--identity", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Platform identifier.")
+@click.option("--host-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Host key (.cer).")
+@click.option("--host-group", metavar="SID", default="", help="Security identifier of a domain group of hosts.")
 @click.option("--baseline", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Boot log.")
 @click.option("--ci-policy", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CI policy.")
 @click.option("--as", "label", default="", help="Name under which HGS shall keep it (default: the host's).")
 @output_option
 def submit(
-    name: str, identity: Path | None, baseline: Path | None, ci_policy: Path | None, label: str, output: Format
+    name: str,
+    identity: Path | None,
+    host_key: Path | None,
+    host_group: str,
+    baseline: Path | None,
+    ci_policy: Path | None,
+    label: str,
+    output: Format,
 ) -> None:
-    """Submit a host's identity, baseline or CI policy to HGS, where an HGS administrator decides on it."""
-    files = {"host": identity, "baseline": baseline, "ci-policy": ci_policy}
-    given = {kind: path for kind, path in files.items() if path is not None}
+    """Submit what identifies a host, or what it boots, to HGS, where an HGS administrator decides on it."""
+    files = {"host": identity, "host-key": host_key, "baseline": baseline, "ci-policy": ci_policy}
+    given = {kind: path.read_bytes() for kind, path in files.items() if path is not None}
+    if host_group:
+        given["host-group"] = host_group.encode()
     if not given:
-        raise click.UsageError("Give at least one of --identity, --baseline and --ci-policy.")
+        options = "--identity, --host-key, --host-group, --baseline and --ci-policy"
+        raise click.UsageError(f"Give at least one of {options}.")
     rows = []
     with RestClient() as portal:
-        for kind, path in given.items():
-            body = {"kind": kind, "name": label or name, "content": base64.b64encode(path.read_bytes()).decode()}
+        for kind, content in given.items():
+            body = {"kind": kind, "name": label or name, "content": base64.b64encode(content).decode()}
             rows.append(portal.post(f"/api/v1/hosts/{_segment(name)}/submissions/", json=body))
     show_rows(rows, (("kind", "Kind"), ("name", "Name"), ("state", "State"), ("id", "Id")), output)
 

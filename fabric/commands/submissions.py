@@ -15,20 +15,22 @@ from portal.kernel.errors import DomainError, Invalid
 from portal.kernel.policy import require
 
 CONTENT_LIMIT = 4 << 20
+_OF_ONE_HOST = frozenset({SubmissionKind.HOST, SubmissionKind.HOST_KEY})
 
 
 def submit_to_hgs(actor: Actor, *, host: Host, kind: str, content: bytes, name: str = "") -> Submission:
-    """Submit a host identity, a hardware baseline or a CI policy taken from `host`; HGS judges the content.
+    """Submit a host identity, host key, host group, hardware baseline or CI policy for `host`; HGS judges the content.
 
     Submitting the same content twice gives the same submission. Raises `Denied`, `Invalid`, and what HGS answers.
     """
     require(decide(actor, FabricAction.SUBMIT_TO_HGS))
     if kind not in SubmissionKind.values:
-        raise Invalid("submission-invalid", "The kind must be host, baseline or ci-policy.", fields={"kind": kind})
+        kinds = ", ".join(SubmissionKind.values)
+        raise Invalid("submission-invalid", f"The kind must be one of: {kinds}.", fields={"kind": kind})
     if not content or len(content) > CONTENT_LIMIT:
         raise Invalid("submission-invalid", f"The file must hold 1 to {CONTENT_LIMIT} bytes.")
-    # An identity belongs to one host by name; HGS finds the host's verdicts by it.
-    title = host.name if kind == SubmissionKind.HOST else (name or host.name)[:128]
+    # An identity or a key belongs to one host by name; HGS finds the host's verdicts by it.
+    title = host.name if kind in _OF_ONE_HOST else (name or host.name)[:128]
     with fabric_client() as hgs:
         receipt = hgs.submit(kind, title, content, submitted_by=actor.name)
     with transaction.atomic():

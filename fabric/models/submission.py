@@ -13,6 +13,8 @@ class SubmissionKind(models.TextChoices):
     """What an HGS administrator is asked to trust."""
 
     HOST = "host", "Host identity"
+    HOST_KEY = "host-key", "Host key"
+    HOST_GROUP = "host-group", "Host group"
     BASELINE = "baseline", "Hardware baseline"
     CI_POLICY = "ci-policy", "Code integrity policy"
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from hgs import artefacts
 from hgs.models import Baseline, CiPolicy, Submission, SubmissionKind, SubmissionState, TpmHost
 from hgs.policy import Action, may
-from hgs.selectors import trust
+from hgs.selectors import host_trust, trust
 from portal.kernel.actor import Actor
 from portal.kernel.errors import Invalid, NotFound
 from portal.kernel.policy import require
@@ -63,6 +63,9 @@ def preview(actor: Actor, submission: Submission) -> Preview:
         return _preview_host(submission, artefacts.read_host_identity(content))
     kind = SubmissionKind(submission.kind)
     artefact = artefacts.read(kind, content)
+    if isinstance(artefact, artefacts.HostKeyIdentity | artefacts.HostGroupIdentity):
+        change = host_trust.change(submission.name, artefact)
+        return Preview(change, tuple(artefact.facts.items()), (*artefact.warnings, *host_trust.not_yet(kind)))
     model = Baseline if kind is SubmissionKind.BASELINE else CiPolicy
     return Preview(_artefact_change(model, submission, artefact), tuple(artefact.facts.items()), artefact.warnings)
 
