@@ -1,4 +1,4 @@
-"""What submitted files say, read strictly: host identities, baselines, code integrity policies.
+"""What submitted files say, read strictly: host identities, keys and groups, baselines, code integrity policies.
 
 The same reading serves the door (a file that is not of its kind is refused), the administrator (what would change) and
 approval itself.
@@ -13,12 +13,19 @@ from typing import Final
 from hgs.attestation import baseline as baselines
 from hgs.attestation.ci_policy import parse_ci_policy
 from hgs.attestation.ekcert import EkCertificate, parse_ek_certificate
-from hgs.attestation.endorsement import endorsement_from_certificate
+from hgs.attestation.endorsement import endorsement_from_certificate, endorsement_from_spki
 from hgs.attestation.errors import AttestationError
+from hgs.attestation.host_key import read_host_key_file
+from hgs.attestation.sid import read_host_group as read_group_sid
 from hgs.models import SubmissionKind
 from hgs.wire.errors import WireError
 from hgs.wire.platform_identifier import parse_identifier
 from portal.kernel.errors import Invalid
+
+_NO_CERTIFICATE: Final = (
+    "The file holds no certificate of the endorsement key, so nothing says that this is a TPM. "
+    "The host can be admitted by force alone, in version 1."
+)
 
 
 @dataclass(frozen=True)
@@ -44,19 +51,35 @@ class HostIdentity(Artefact):
         return self.digest
 
 
+@dataclass(frozen=True)
+class HostKeyIdentity(Artefact):
+    """A host's public key (SubjectPublicKeyInfo, DER); ``digest`` is its hash."""
+
+    public_key: bytes = b""
+
+
+@dataclass(frozen=True)
+class HostGroupIdentity(Artefact):
+    """A group of a domain; ``digest`` is the hash of its identifier."""
+
+    sid: str = ""
+
+
 def read(kind: SubmissionKind, content: bytes) -> Artefact:
     """Read a file of ``kind``. Raises Invalid with the reason."""
     return _READERS[kind](content)
 
 
 def read_host_identity(content: bytes) -> HostIdentity:
-    """Read a platform identifier file. Raises Invalid."""
+    """Read a platform identifier file, with or without a certificate of the endorsement key. Raises Invalid."""
     try:
         identifier = parse_identifier(content)
-        if identifier.certificate is None:
-            raise _unreadable(SubmissionKind.HOST, "It holds no certificate of the endorsement key.")
-        certificate = parse_ek_certificate(identifier.certificate)
-        endorsement = endorsement_from_certificate(identifier.certificate)
+        certificate = parse_ek_certificate(identifier.certificate) if identifier.certificate else None
+        endorsement = (
+            endorsement_from_certificate(identifier.certificate)
+            if identifier.certificate
+            else endorsement_from_spki(identifier.endorsement_key)
+        )
     except (AttestationError, WireError) as error:
         raise _unreadable(SubmissionKind.HOST, error.message) from error
     if identifier.endorsement_key != endorsement.spki:
@@ -64,21 +87,47 @@ def read_host_identity(content: bytes) -> HostIdentity:
     return HostIdentity(
         digest=endorsement.ek_hash,
         facts=_host_facts(identifier.name, endorsement.ek_hash, certificate),
-        warnings=tuple(f"The certificate is unusual: {quirk}." for quirk in certificate.quirks),
+        warnings=(_NO_CERTIFICATE,)
+        if certificate is None
+        else tuple(f"The certificate is unusual: {quirk}." for quirk in certificate.quirks),
         name=identifier.name,
         ek_public=identifier.endorsement_key,
-        ek_certificate=identifier.certificate,
+        ek_certificate=identifier.certificate or b"",
     )
 
 
-def _host_facts(name: str, ek_hash: str, certificate: EkCertificate) -> dict[str, str]:
-    return {
-        "Name in the file": name,
-        "Endorsement key (SHA-256)": ek_hash,
+def _host_facts(name: str, ek_hash: str, certificate: EkCertificate | None) -> dict[str, str]:
+    facts = {"Name in the file": name, "Endorsement key (SHA-256)": ek_hash}
+    if certificate is None:
+        return facts | {"Certificate": "none"}
+    return facts | {
         "Certificate issuer": certificate.issuer_name,
         "TPM": certificate.manufacturer or "not stated",
         "Certificate valid": f"{certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d}",
     }
+
+
+def read_host_key(content: bytes) -> HostKeyIdentity:
+    """Read a host's certificate or public key, DER or PEM. Raises Invalid."""
+    try:
+        found = read_host_key_file(content)
+    except AttestationError as error:
+        raise _unreadable(SubmissionKind.HOST_KEY, error.message) from error
+    facts = {"Public key (SHA-256)": found.fingerprint, "Key": found.algorithm}
+    if found.subject:
+        facts["Certificate subject"] = found.subject
+    return HostKeyIdentity(found.fingerprint, facts, found.warnings, public_key=found.spki)
+
+
+def read_host_group(content: bytes) -> HostGroupIdentity:
+    """Read the security identifier of a group: its text, which a line end may follow. Raises Invalid."""
+    try:
+        sid = str(read_group_sid(content.removesuffix(b"\n").removesuffix(b"\r").decode("ascii")))
+    except UnicodeDecodeError as error:
+        raise _unreadable(SubmissionKind.HOST_GROUP, "A security identifier is plain text.") from error
+    except AttestationError as error:
+        raise _unreadable(SubmissionKind.HOST_GROUP, error.message) from error
+    return HostGroupIdentity(hashlib.sha256(sid.encode()).hexdigest(), {"Security identifier": sid}, sid=sid)
 
 
 def read_baseline(content: bytes) -> Artefact:
@@ -135,6 +184,8 @@ def _unreadable(kind: SubmissionKind, reason: str) -> Invalid:
 
 _READERS: Final[dict[SubmissionKind, Callable[[bytes], Artefact]]] = {
     SubmissionKind.HOST: read_host_identity,
+    SubmissionKind.HOST_KEY: read_host_key,
+    SubmissionKind.HOST_GROUP: read_host_group,
     SubmissionKind.BASELINE: read_baseline,
     SubmissionKind.CI_POLICY: read_ci_policy,
 }

@@ -8,8 +8,12 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
 from hgs.attestation.ekcert import EkCertificate, parse_ek_certificate
-from hgs.attestation.errors import Unsupported
+from hgs.attestation.errors import Malformed, Unsupported
 from hgs.attestation.tpm import TpmtPublic, endorsement_public, spki_of, to_cryptography_key
 
 
@@ -55,6 +59,22 @@ def endorsement_from_certificate(certificate: bytes) -> EndorsementKey:
     parsed = parse_ek_certificate(certificate)
     public = endorsement_public(parsed.public_key)
     return EndorsementKey(public, spki_of(parsed.public_key), parsed)
+
+
+def endorsement_from_spki(data: bytes) -> EndorsementKey:
+    """Take a bare endorsement key from its SubjectPublicKeyInfo (DER, in its one encoding).
+
+    Raises ``Malformed``, ``Unsupported`` (not RSA-2048 or P-256).
+    """
+    try:
+        key = load_der_public_key(data)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise Malformed("The endorsement key is not a public key in DER.") from error
+    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+        raise Unsupported("The endorsement key is neither RSA nor on an elliptic curve.")
+    if spki_of(key) != data:
+        raise Malformed("The endorsement key is not in the one DER encoding.")
+    return EndorsementKey(endorsement_public(key), data)
 
 
 def endorsement_from_public(public: TpmtPublic) -> EndorsementKey:

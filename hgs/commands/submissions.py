@@ -1,7 +1,6 @@
 """What the fabric asks HGS to trust, and the decision of an HGS administrator about it."""
 
 import hashlib
-import re
 from typing import Final
 
 from django.conf import settings
@@ -9,24 +8,16 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from hgs import artefacts
-from hgs.models import (
-    Attestation,
-    Baseline,
-    CiPolicy,
-    PolicyVersion,
-    Submission,
-    SubmissionKind,
-    SubmissionState,
-    TpmHost,
-)
+from hgs.commands.approval import Approval, apply
+from hgs.commands.names import check_name
+from hgs.models import Attestation, PolicyVersion, Submission, SubmissionKind, SubmissionState
 from hgs.policy import Action, may, may_decide
-from hgs.selectors.trust import check_ek_certificate
 from portal.kernel import audit
 from portal.kernel.actor import Actor, system_actor
 from portal.kernel.errors import Conflict, DomainError, Invalid
 from portal.kernel.policy import require
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_HOST_KINDS: Final = frozenset({SubmissionKind.HOST, SubmissionKind.HOST_KEY})
 
 
 def submit(
@@ -47,13 +38,9 @@ def submit(
     """
     require(may(actor, Action.SUBMIT))
     if kind not in SubmissionKind.values:
-        raise Invalid("submission-kind", "A submission is one of: host, baseline, ci-policy.", fields={"kind": kind})
-    if not _NAME.fullmatch(name):
-        raise Invalid(
-            "submission-name",
-            "A name has 1 to 64 letters, digits, dots, hyphens and underscores, and starts with a letter or digit.",
-            fields={"name": name[:64]},
-        )
+        known = ", ".join(SubmissionKind.values)
+        raise Invalid("submission-kind", f"A submission is one of: {known}.", fields={"kind": kind[:32]})
+    check_name(name, of_host=kind in _HOST_KINDS)
     artefacts.read(SubmissionKind(kind), content)
     submission, created = _record(actor, SubmissionKind(kind), name, content, version, captured_from)
     if submission.state == SubmissionState.PENDING and settings.HGS_AUTO_APPROVE:
@@ -109,26 +96,47 @@ def _approve_at_once(submission: Submission) -> Submission:
         return submission
 
 
-def approve(actor: Actor, submission: Submission) -> Submission:
-    """Make what was submitted trusted.
+def approve(
+    actor: Actor, submission: Submission, *, version: PolicyVersion | None = None, force: bool = False
+) -> Submission:
+    """Make what was submitted trusted, for the policy version that it was submitted for or for another one.
 
-    Raises Conflict when it was decided before, or when it contradicts what is trusted already, Invalid when an
-    endorsement key certificate does not chain to a trusted TPM root.
+    ``force`` admits a TPM host without an endorsement key certificate, or with one that leads to no trusted maker; it
+    does so in version 1 only. Raises Conflict when it was decided before, or when it contradicts what is trusted
+    already, Invalid when it cannot be admitted.
     """
-    with transaction.atomic():
-        submission = Submission.objects.select_for_update().get(pk=submission.pk)
-        require(may_decide(actor, submission, auto_approve=settings.HGS_AUTO_APPROVE))
-        target = _APPLY[SubmissionKind(submission.kind)](actor, submission)
-        _decide(actor, submission, SubmissionState.APPROVED, "")
-        audit.record(
-            actor,
-            "submission:approved",
-            target_type="submission",
-            target_id=submission.id,
-            summary=f"{SubmissionKind(submission.kind).label} {submission.name} approved; HGS trusts it now.",
-            data={"kind": submission.kind, "name": submission.name, "content_sha256": submission.content_hash} | target,
-        )
+    try:
+        with transaction.atomic():
+            submission = Submission.objects.select_for_update().get(pk=submission.pk)
+            require(may_decide(actor, submission, auto_approve=settings.HGS_AUTO_APPROVE))
+            version = PolicyVersion(version or submission.policy_version)
+            target = apply(Approval(actor, submission, version, force))
+            _decide(actor, submission, SubmissionState.APPROVED, "", version)
+            _audit_approval(actor, submission, target)
+    except IntegrityError as error:
+        raise Conflict(
+            "submission-same", "The same was submitted or approved for this version at the same time.", "Look again."
+        ) from error
     return submission
+
+
+def _audit_approval(actor: Actor, submission: Submission, target: dict[str, str]) -> None:
+    label, version = SubmissionKind(submission.kind).label, PolicyVersion(submission.policy_version).label
+    by_force = " by force" if "forced" in target else ""
+    audit.record(
+        actor,
+        "submission:approved",
+        target_type="submission",
+        target_id=submission.id,
+        summary=f"{label} {submission.name} approved{by_force} for {version}; HGS trusts it now.",
+        data={
+            "kind": submission.kind,
+            "name": submission.name,
+            "content_sha256": submission.content_hash,
+            "policy_version": version,
+        }
+        | target,
+    )
 
 
 def reject(actor: Actor, submission: Submission, reason: str = "") -> Submission:
@@ -136,7 +144,7 @@ def reject(actor: Actor, submission: Submission, reason: str = "") -> Submission
     with transaction.atomic():
         submission = Submission.objects.select_for_update().get(pk=submission.pk)
         require(may_decide(actor, submission, auto_approve=False))
-        _decide(actor, submission, SubmissionState.REJECTED, reason[:500])
+        _decide(actor, submission, SubmissionState.REJECTED, reason[:500], PolicyVersion(submission.policy_version))
         audit.record(
             actor,
             "submission:rejected",
@@ -148,79 +156,10 @@ def reject(actor: Actor, submission: Submission, reason: str = "") -> Submission
     return submission
 
 
-def _decide(actor: Actor, submission: Submission, state: SubmissionState, reason: str) -> None:
+def _decide(actor: Actor, submission: Submission, state: SubmissionState, reason: str, version: PolicyVersion) -> None:
     changed = Submission.objects.filter(pk=submission.pk, state=SubmissionState.PENDING).update(
-        state=state, decided_at=timezone.now(), decided_by=actor.name, reason=reason
+        state=state, decided_at=timezone.now(), decided_by=actor.name, reason=reason, policy_version=version
     )
     if not changed:
         raise Conflict("submission-decided", "Somebody else decided about this submission at the same moment.")
     submission.refresh_from_db()
-
-
-def _apply_host(actor: Actor, submission: Submission) -> dict[str, str]:
-    identity = artefacts.read_host_identity(bytes(submission.content))
-    check_ek_certificate(identity.ek_certificate, timezone.now())
-    known = TpmHost.objects.filter(ek_hash=identity.ek_hash).first()
-    if known is not None and known.name.lower() != submission.name.lower():
-        raise Conflict(
-            "tpm-known",
-            f"The TPM of {submission.name} is known already, as the host {known.name}.",
-            f"Remove the host {known.name} first if it was renamed.",
-        )
-    if known is None and TpmHost.objects.filter(name__iexact=submission.name).exists():
-        raise Conflict(
-            "host-known",
-            f"A host named {submission.name} is known already, with another TPM.",
-            "Remove that host first if its TPM or mainboard was replaced.",
-        )
-    if known is None:
-        TpmHost.objects.create(
-            name=submission.name,
-            ek_hash=identity.ek_hash,
-            ek_public=identity.ek_public,
-            ek_certificate=identity.ek_certificate,
-            approved_at=timezone.now(),
-            approved_by=actor.name,
-        )
-    return {"ek_hash": identity.ek_hash}
-
-
-def _apply_baseline(actor: Actor, submission: Submission) -> dict[str, str]:
-    return _apply_artefact(Baseline, artefacts.read_baseline(bytes(submission.content)), actor, submission)
-
-
-def _apply_ci_policy(actor: Actor, submission: Submission) -> dict[str, str]:
-    return _apply_artefact(CiPolicy, artefacts.read_ci_policy(bytes(submission.content)), actor, submission)
-
-
-def _apply_artefact(
-    model: type[Baseline] | type[CiPolicy], artefact: artefacts.Artefact, actor: Actor, submission: Submission
-) -> dict[str, str]:
-    """Trust an artefact. The same digest again only switches it on; a name means one digest at a time."""
-    known = model.objects.filter(digest=artefact.digest).first()
-    if known is not None:
-        model.objects.filter(pk=known.pk).update(is_enabled=True)
-        return {"digest": artefact.digest}
-    label = str(model._meta.verbose_name)
-    if model.objects.filter(name__iexact=submission.name).exists():
-        raise Conflict(
-            "artefact-name-taken",
-            f"A {label} named {submission.name} exists already, with other content.",
-            "Submit it under a name of its own, for example with a version at its end.",
-        )
-    model.objects.create(
-        name=submission.name,
-        digest=artefact.digest,
-        content=bytes(submission.content),
-        facts=artefact.facts,
-        approved_at=timezone.now(),
-        approved_by=actor.name,
-    )
-    return {"digest": artefact.digest}
-
-
-_APPLY: Final = {
-    SubmissionKind.HOST: _apply_host,
-    SubmissionKind.BASELINE: _apply_baseline,
-    SubmissionKind.CI_POLICY: _apply_ci_policy,
-}

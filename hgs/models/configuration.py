@@ -2,6 +2,8 @@
 
 from django.db import models
 
+from portal.kernel.ids import new_id
+
 
 class OperationMode(models.IntegerChoices):
     """AttestationOperationMode, [MS-HGSA] 2.2.1."""
@@ -21,6 +23,9 @@ class ServiceConfiguration(models.Model):
     functional_level = models.PositiveSmallIntegerField(default=2)
     name = models.CharField(max_length=64)
     initialised_at = models.DateTimeField()
+    trust_stamp = models.UUIDField(
+        default=new_id, editable=False, help_text="Renewed by every change of what attestation goes by"
+    )
 
     class Meta:
         constraints = [models.CheckConstraint(condition=models.Q(id=1), name="hgs_one_configuration")]

@@ -2,6 +2,7 @@
 
 from django.db import models
 
+from hgs.models.stamped import Stamped
 from portal.kernel.ids import new_id
 
 
@@ -15,7 +16,7 @@ class KeyPurpose(models.TextChoices):
     EXCHANGE_STATE = "exchange-state", "Attestation exchange state"
 
 
-class ServiceKey(models.Model):
+class ServiceKey(Stamped):
     """A key of HGS: the certificate in clear, the private key (or secret key) sealed.
 
     ``sealed_key`` opens to PKCS#8 DER, or to the 32 bytes of the exchange state key, which has no certificate.

@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models.functions import Lower
 
+from hgs.models.stamped import Stamped
 from portal.kernel.ids import new_id
 
 
@@ -13,7 +14,7 @@ class PolicyVersion(models.IntegerChoices):
     V2 = 2, "v2"
 
 
-class TrustedTpmRoot(models.Model):
+class TrustedTpmRoot(Stamped):
     """A certificate that an endorsement key certificate may chain to (a root) or through (an intermediate)."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -113,7 +114,7 @@ class DomainHost(models.Model):
         return self.name
 
 
-class ApprovedArtefact(models.Model):
+class ApprovedArtefact(Stamped):
     """What baselines, code integrity policies and dump keys share."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -166,7 +167,7 @@ class DumpKey(ApprovedArtefact):
         ]
 
 
-class PolicyState(models.Model):
+class PolicyState(Stamped):
     """An administrator's decision about a built-in policy; without a row the policy has its own default."""
 
     name = models.CharField(primary_key=True, max_length=64)

@@ -109,10 +109,21 @@ def test_a_file_that_is_not_of_its_kind_is_refused_at_the_door(initialised: None
     assert not Submission.objects.exists()
 
 
-@pytest.mark.parametrize("name", ["", "-x", "a b", "x" * 65, "a\nb", "ü"])
+@pytest.mark.parametrize("name", ["", "-x", " a", "a ", "x" * 65, "a\nb", "a\n", "ü", "a/b"])
 def test_a_name_that_is_none_is_refused(initialised: None, name: str) -> None:
     with pytest.raises(Invalid):
         submit(FABRIC, "ci-policy", name, CI_POLICY)
+
+
+@pytest.mark.parametrize("name", ["Dell R750 2026-03", "Hosts (audit)", "a", "x+y_z.1", "x" * 64])
+def test_what_is_no_host_may_have_a_name_in_words(initialised: None, name: str) -> None:
+    assert submit(FABRIC, "ci-policy", name, CI_POLICY)[0].name == name
+
+
+@pytest.mark.parametrize("name", ["hv 01", "hv(01)", "hv+1"])
+def test_a_hosts_name_is_one_word(initialised: None, hv01: Host, name: str) -> None:
+    with pytest.raises(Invalid, match="host's name"):
+        submit(FABRIC, "host", name, hv01.identity_file)
 
 
 def test_another_kind_is_refused(initialised: None) -> None:
