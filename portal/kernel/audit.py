@@ -16,8 +16,11 @@ from django.utils import timezone
 
 from portal.kernel.actor import Actor
 from portal.kernel.models import AuditEvent, AuditHead
+from portal.kernel.prepared import Prepared
 
 GENESIS = bytes(32)
+# Inside a transaction; on PostgreSQL the row is locked, on SQLite the transaction is the only one that writes.
+_HEAD = Prepared(lambda: AuditHead.objects.select_for_update().filter(pk=1).values_list("sequence", "digest"))
 
 
 def _content(event: AuditEvent) -> bytes:
@@ -50,10 +53,9 @@ def record(
 ) -> AuditEvent:
     """Appends `event` ("subject:action") in the caller's transaction; `data` must be JSON and hold no secret."""
     with transaction.atomic():
-        AuditHead.objects.get_or_create(pk=1)
-        head = AuditHead.objects.select_for_update().get(pk=1)
+        sequence, previous = _locked_head()
         entry = AuditEvent(
-            sequence=head.sequence + 1,
+            sequence=sequence + 1,
             at=timezone.now(),
             actor_kind=actor.kind.value,
             actor_id=actor.id,
@@ -66,10 +68,20 @@ def record(
             summary=summary,
             data=json.loads(json.dumps(dict(data or {}))),
         )
-        entry.digest = _digest(bytes(head.digest) or GENESIS, entry)
+        entry.digest = _digest(previous, entry)
         entry.save(force_insert=True)
         AuditHead.objects.filter(pk=1).update(sequence=entry.sequence, digest=entry.digest)
     return entry
+
+
+def _locked_head() -> tuple[int, bytes]:
+    """Sequence and digest of the last event; nobody else can prolong the chain until this transaction ends."""
+    head = _HEAD.first()
+    if head is None:
+        AuditHead.objects.get_or_create(pk=1)
+        (head,) = _HEAD.rows()
+    sequence, digest = head
+    return sequence, bytes(digest) or GENESIS
 
 
 def verify_chain(events: Iterable[AuditEvent] | None = None) -> int | None:

@@ -1,0 +1,36 @@
+"""A prepared query answers as its query set does, each time anew."""
+
+import uuid
+
+import pytest
+from django.utils import timezone
+
+from portal.kernel import audit
+from portal.kernel.actor import system_actor
+from portal.kernel.models import AuditEvent, Job
+from portal.kernel.prepared import PARAMETER, Prepared
+
+pytestmark = pytest.mark.django_db
+
+
+def test_it_reads_what_is_there_now() -> None:
+    query = Prepared(lambda: AuditEvent.objects.filter(event=PARAMETER).order_by("sequence").values_list("summary"))
+    assert query.rows("vm:created") == []
+    for number in range(2):
+        audit.record(system_actor("test"), "vm:created", target_type="vm", target_id=number, summary=f"Made {number}")
+    audit.record(system_actor("test"), "vm:removed", target_type="vm", target_id=0, summary="Gone")
+    assert query.rows("vm:created") == [("Made 0",), ("Made 1",)]
+    assert query.first("vm:removed") == ("Gone",)
+    assert query.first("vm:started") is None
+
+
+def test_values_are_pythons_own() -> None:
+    columns = ("id", "created_at", "result", "percent")
+    query = Prepared(lambda: Job.objects.filter(scope=PARAMETER, state="queued").values_list(*columns))
+    job = Job.objects.create(id=uuid.uuid4(), kind="k", title="t", scope="one", result={"a": [1]}, percent=7)
+    row = query.first("one")
+    assert row == Job.objects.values_list(*columns).get()
+    assert row == (job.id, job.created_at, {"a": [1]}, 7)
+    assert row[1].tzinfo is not None
+    assert row[1] <= timezone.now()
+    assert query.first("two") is None
