@@ -9,6 +9,7 @@ import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 from uuid import UUID
 
@@ -74,11 +75,12 @@ def signature_list(kind: UUID, owner: UUID, items: Sequence[bytes]) -> bytes:
     return _LIST_HEAD.pack(kind.bytes_le, _LIST_HEAD.size + len(body), 0, size) + body
 
 
+@lru_cache(maxsize=32)
 def parse_signature_database(data: bytes) -> tuple[str, ...]:
-    """The entries of db, dbx, … without their owners.
+    """The entries of db, dbx, … without their owners, sorted.
 
     Written ``sha256:<hex>``, ``x509:<SHA-256 hex of the certificate>`` or ``<type GUID>:<SHA-256 hex>``.
-    Raises :class:`Malformed`.
+    Raises :class:`Malformed`. Remembered, since a whole fabric has the same few.
     """
     entries: list[str] = []
     offset = 0
@@ -91,16 +93,14 @@ def parse_signature_database(data: bytes) -> tuple[str, ...]:
             raise Malformed("A signature database has a list of a wrong size.")
         start = offset + _LIST_HEAD.size + header_size
         kind = UUID(bytes_le=guid)
-        entries += [_entry(kind, data[at + 16 : at + item_size]) for at in range(start, start + body, item_size)]
+        items = (data[at + 16 : at + item_size] for at in range(start, start + body, item_size))
+        if kind == CERT_SHA256:
+            entries += [f"sha256:{item.hex()}" for item in items]
+        else:
+            name = "x509" if kind == CERT_X509 else str(kind)
+            entries += [f"{name}:{hashlib.sha256(item).hexdigest()}" for item in items]
         offset += list_size
     return tuple(sorted(set(entries)))
-
-
-def _entry(kind: UUID, item: bytes) -> str:
-    if kind == CERT_SHA256:
-        return f"sha256:{item.hex()}"
-    name = "x509" if kind == CERT_X509 else str(kind)
-    return f"{name}:{hashlib.sha256(item).hexdigest()}"
 
 
 @dataclass(frozen=True, order=True)
@@ -202,8 +202,9 @@ def _authority(variable: EfiVariable) -> Authority:
     return Authority(name, hashlib.sha256(variable.data).hexdigest(), _describe(variable.data))
 
 
+@lru_cache(maxsize=256)
 def _describe(data: bytes) -> str:
-    """The subject of a certificate entry (16 bytes owner first), for people."""
+    """The subject of a certificate entry (16 bytes owner first), for people. A whole fabric has the same few."""
     if data[16:18] != b"\x30\x82":
         return f"{len(data)} bytes"
     try:

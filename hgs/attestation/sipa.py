@@ -14,21 +14,21 @@ TLVs. All integers are little-endian. Rules that make the facts safe to judge by
 * unknown types inside a verified record are skipped.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from hgs.attestation.efi import SecureBootFacts, read_secure_boot
 from hgs.attestation.errors import LogUnsafe, Malformed
+from hgs.attestation.modules import LoadedModule, loaded_module
 from hgs.attestation.sipa_records import (
     FLAGS,
-    KNOWN_TYPES,
     NUMBER_SIZES,
-    UNMEASURED,
-    SipaRecord,
+    Leaves,
     SipaType,
     SiPolicyInfo,
     VsmKey,
-    decode_record,
     encode_boolean,
     encode_container,
     encode_custom_policy,
@@ -37,7 +37,7 @@ from hgs.attestation.sipa_records import (
     encode_tlv,
     pack_version,
     parse_custom_policy,
-    walk,
+    read_leaves,
 )
 from hgs.attestation.tcglog import EV_EVENT_TAG, EV_SEPARATOR, VerifiedLog
 
@@ -64,6 +64,16 @@ class MeasuredBoot:
     dump_keys: tuple[str, ...] = ()
     identity_keys: tuple[VsmKey, ...] = ()
     identity_signing_keys: tuple[VsmKey, ...] = ()
+    module_records: tuple[bytes, ...] = field(default=(), repr=False)
+    """What PCR 13 says of each loaded module, unread; see ``modules``."""
+
+    @cached_property
+    def modules(self) -> tuple[LoadedModule, ...]:
+        """The programs and drivers that were loaded, in order. Raises :class:`LogUnsafe` for an unreadable one."""
+        try:
+            return tuple(map(loaded_module, self.module_records))
+        except Malformed as error:
+            raise LogUnsafe(f"PCR {PCR_DETAILS} has a module that cannot be read: {error.message}") from error
 
     def ever(self, kind: SipaType) -> bool:
         """Latch of a bad flag: set in any record."""
@@ -95,13 +105,12 @@ def measured_boot(log: VerifiedLog) -> MeasuredBoot:
     secure_boot = read_secure_boot(log)
     collector = _Collector()
     for pcr in (PCR_SETTINGS, PCR_DETAILS, PCR_AUTHORITIES):
-        for record in _records(log, pcr):
-            collector.add(pcr, record)
+        for leaves in _records(log, pcr):
+            collector.add(pcr, leaves)
     return collector.facts(secure_boot)
 
 
-def _records(log: VerifiedLog, pcr: int) -> list[SipaRecord]:
-    records: list[SipaRecord] = []
+def _records(log: VerifiedLog, pcr: int) -> Iterator[Leaves]:
     ended = False
     for event in log.of(pcr):
         if event.data == END_MARKER and event.data_is_digested:
@@ -116,71 +125,71 @@ def _records(log: VerifiedLog, pcr: int) -> list[SipaRecord]:
             if not event.data_is_digested:
                 raise LogUnsafe(f"PCR {pcr} has a record whose digest is not that of its data.")
             try:
-                records += walk(decode_record(event.data))
+                yield read_leaves(event.data, with_modules=pcr == PCR_DETAILS)
             except Malformed as error:
                 raise LogUnsafe(f"PCR {pcr} has a record that cannot be read: {error.message}") from error
     if not ended:
         raise LogUnsafe(f"PCR {pcr} has no end marker: the boot loader's part of the log is incomplete.")
-    return records
 
 
 class _Collector:
     """Gathers values by type; what it cannot read in a *known* type is an error, not an absence."""
 
     def __init__(self) -> None:
-        self.flags: dict[SipaType, list[bool]] = {}
-        self.numbers: dict[SipaType, list[int]] = {}
+        self.flags: dict[int, list[bool]] = {}
+        self.numbers: dict[int, list[int]] = {}
         self.transfers: list[int] = []
         self.ci_policies: list[SiPolicyInfo] = []
         self.custom_policies: list[str] = []
         self.dump_keys: list[str] = []
         self.keys: list[VsmKey] = []
         self.signing_keys: list[VsmKey] = []
+        self.modules: list[bytes] = []
 
-    def add(self, pcr: int, record: SipaRecord) -> None:
-        kind = KNOWN_TYPES.get(record.type)
-        if kind is None or record.type & UNMEASURED:
-            return
-        try:
-            self._add(pcr, kind, record.payload)
-        except Malformed as error:
-            raise LogUnsafe(f"PCR {pcr} has a record of type {kind.name} that cannot be read.") from error
+    def add(self, pcr: int, leaves: Leaves) -> None:
+        self.modules += leaves.modules
+        for kind, payload in leaves.values:
+            try:
+                self._add(pcr, kind, payload)
+            except Malformed as error:
+                name = SipaType(kind).name
+                raise LogUnsafe(f"PCR {pcr} has a record of type {name} that cannot be read.") from error
 
-    def _add(self, pcr: int, kind: SipaType, payload: bytes) -> None:
+    def _add(self, pcr: int, kind: int, payload: bytes) -> None:
         if kind in FLAGS:
-            # Anything but a clear zero counts as set: a bad flag must not be hidden by an odd encoding.
-            if len(payload) != 1 or payload[0] > 1:
+            # Anything but a clear zero or one is an error: a bad flag must not be hidden by an odd encoding.
+            if payload not in (b"\x00", b"\x01"):
                 raise Malformed("A flag is one byte, 0 or 1.")
             self.flags.setdefault(kind, []).append(payload == b"\x01")
         elif kind in NUMBER_SIZES:
-            if len(payload) != NUMBER_SIZES[kind]:
+            if len(payload) != NUMBER_SIZES[SipaType(kind)]:
                 raise Malformed("A number has a wrong size.")
             value = int.from_bytes(payload, "little")
             self.numbers.setdefault(kind, []).append(value)
-            if kind is SipaType.TRANSFER_CONTROL and pcr == PCR_SETTINGS:
+            if kind == SipaType.TRANSFER_CONTROL and pcr == PCR_SETTINGS:
                 self.transfers.append(value)
-        elif kind is SipaType.SI_POLICY:
+        elif kind == SipaType.SI_POLICY:
             self.ci_policies.append(SiPolicyInfo.parse(payload))
-        elif kind is SipaType.SBCP_INFO:
+        elif kind == SipaType.SBCP_INFO:
             self.custom_policies.append(parse_custom_policy(payload))
-        elif kind is SipaType.DUMP_ENCRYPTION_KEY_DIGEST:
+        elif kind == SipaType.DUMP_ENCRYPTION_KEY_DIGEST:
             self.dump_keys.append(payload.hex())
-        elif kind is SipaType.VSM_IDK_INFO and pcr == PCR_SETTINGS:
-            self.keys.append(VsmKey.parse(payload))
-        elif kind is SipaType.VSM_IDKS_INFO and pcr == PCR_SETTINGS:
-            self.signing_keys.append(VsmKey.parse(payload))
+        elif pcr == PCR_SETTINGS:
+            keys = self.keys if kind == SipaType.VSM_IDK_INFO else self.signing_keys
+            keys.append(VsmKey.parse(payload))
 
     def facts(self, secure_boot: SecureBootFacts) -> MeasuredBoot:
         return MeasuredBoot(
             secure_boot=secure_boot,
-            flags={kind: tuple(values) for kind, values in self.flags.items()},
-            numbers={kind: tuple(values) for kind, values in self.numbers.items()},
+            flags={SipaType(kind): tuple(values) for kind, values in self.flags.items()},
+            numbers={SipaType(kind): tuple(values) for kind, values in self.numbers.items()},
             transfers=tuple(self.transfers),
             ci_policies=tuple(self.ci_policies),
             custom_policies=tuple(sorted(set(self.custom_policies))),
             dump_keys=tuple(sorted(set(self.dump_keys))),
             identity_keys=tuple(dict.fromkeys(self.keys)),
             identity_signing_keys=tuple(dict.fromkeys(self.signing_keys)),
+            module_records=tuple(self.modules),
         )
 
 
@@ -189,12 +198,12 @@ __all__ = [
     "PCR_AUTHORITIES",
     "PCR_DETAILS",
     "PCR_SETTINGS",
+    "Leaves",
+    "LoadedModule",
     "MeasuredBoot",
     "SiPolicyInfo",
-    "SipaRecord",
     "SipaType",
     "VsmKey",
-    "decode_record",
     "encode_boolean",
     "encode_container",
     "encode_custom_policy",
@@ -204,5 +213,5 @@ __all__ = [
     "measured_boot",
     "pack_version",
     "parse_custom_policy",
-    "walk",
+    "read_leaves",
 ]

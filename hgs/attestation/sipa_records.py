@@ -4,17 +4,17 @@ A record is one TLV, ``u32 type, u32 size, payload``; a container's payload is f
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final, NamedTuple, Self
 
 from hgs.attestation.errors import Malformed
 
 MAX_DEPTH: Final = 4
-MAX_RECORDS: Final = 8192
 _AGGREGATION: Final = 0x40000000
-UNMEASURED: Final = 0x80000000
+_MODULE: Final = 0x40010003
 _TLV: Final = struct.Struct("<II")
 
 
@@ -75,7 +75,6 @@ class SipaType(IntEnum):
     VBS_HVCI_POLICY = 0xA0007
 
 
-KNOWN_TYPES: Final = {kind.value: kind for kind in SipaType}
 NUMBER_SIZES: Final = {
     SipaType.BOOT_COUNTER: 8,
     SipaType.TRANSFER_CONTROL: 4,
@@ -106,52 +105,80 @@ FLAGS: Final = frozenset(
         SipaType.VBS_MANDATORY_ENFORCEMENT,
     }
 )
+_READ: Final = frozenset(
+    {
+        *NUMBER_SIZES,
+        *FLAGS,
+        SipaType.SI_POLICY,
+        SipaType.SBCP_INFO,
+        SipaType.DUMP_ENCRYPTION_KEY_DIGEST,
+        SipaType.VSM_IDK_INFO,
+        SipaType.VSM_IDKS_INFO,
+    }
+)
+"""What a boot's facts are made of."""
 
 
-class SipaRecord(NamedTuple):
-    """One TLV; a container's ``children`` are its content."""
+class Leaves(NamedTuple):
+    """What one event holds: ``values`` are (type, payload) of the leaves that facts are made of, in order.
 
-    type: int
-    payload: bytes
-    children: tuple["SipaRecord", ...] = ()
+    ``modules`` are the payloads of its LOADED_MODULE_AGGREGATION containers, where they were asked for.
+    """
+
+    values: list[tuple[int, bytes]]
+    modules: list[bytes]
 
 
-def decode_record(data: bytes) -> SipaRecord:
-    """Read an event's data as exactly one TLV, containers opened. Raises :class:`Malformed`."""
-    records = _decode(data, 0)
-    if len(records) != 1:
+def read_leaves(data: bytes, *, with_modules: bool = False) -> Leaves:
+    """Read an event's data as exactly one TLV, containers opened. Raises :class:`Malformed`.
+
+    ``with_modules``: the event describes modules (PCR 13); elsewhere their containers are containers like others.
+    """
+    if len(data) < _TLV.size or int.from_bytes(data[4:8], "little") != len(data) - _TLV.size:
         raise Malformed("A SIPA event does not hold exactly one record.")
-    return records[0]
+    modules: list[bytes] = []
+    return Leaves(_walk(data, modules if with_modules else None), modules)
 
 
-def _decode(data: bytes, depth: int) -> list[SipaRecord]:
-    if depth > MAX_DEPTH:
-        raise Malformed("SIPA records are nested too deep.")
-    records: list[SipaRecord] = []
-    offset = 0
-    while offset < len(data):
-        if len(data) - offset < _TLV.size:
+def _walk(data: bytes, modules: list[bytes] | None) -> list[tuple[int, bytes]]:
+    """The leaves of some TLVs; modules found on the way are added to ``modules``, where they are wanted.
+
+    A Windows boot has a thousand records, nearly all of them about drivers, so this is one loop without calls: every
+    record is visited and its size checked, and only those that say something about the boot are taken out.
+    """
+    values: list[tuple[int, bytes]] = []
+    unpack, at, end = _TLV.unpack_from, 0, len(data)
+    outer: list[int] = []
+    while True:
+        while at == end:
+            if not outer:
+                return values
+            end = outer.pop()
+        if end - at < 8:
             raise Malformed("A SIPA record is cut short.")
-        kind, size = _TLV.unpack_from(data, offset)
-        offset += _TLV.size
-        if size > len(data) - offset:
+        kind, size = unpack(data, at)
+        at += 8
+        if size > end - at:
             raise Malformed("A SIPA record is cut short.")
-        payload = data[offset : offset + size]
-        children = tuple(_decode(payload, depth + 1)) if kind & _AGGREGATION else ()
-        records.append(SipaRecord(kind, payload, children))
-        offset += size
-        if len(records) > MAX_RECORDS:
-            raise Malformed("A SIPA event holds too many records.")
-    return records
+        if not kind & _AGGREGATION:
+            if kind in _READ:
+                values.append((kind, data[at : at + size]))
+            at += size
+        elif kind == _MODULE and modules is not None:
+            modules.append(data[at : at + size])
+            values += _module_values(modules[-1])
+            at += size
+        else:
+            outer.append(end)
+            end = at + size
+            if len(outer) > MAX_DEPTH:
+                raise Malformed("SIPA records are nested too deep.")
 
 
-def walk(record: SipaRecord) -> Iterator[SipaRecord]:
-    """The record's leaves in order, the record itself when it is one."""
-    if record.type & _AGGREGATION:
-        for child in record.children:
-            yield from walk(child)
-    else:
-        yield record
+@lru_cache(maxsize=4096)
+def _module_values(payload: bytes) -> tuple[tuple[int, bytes], ...]:
+    """The leaves in a module's container, remembered: hosts of one build load the same drivers at every boot."""
+    return tuple(_walk(payload, None))
 
 
 # ---- payloads ------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import hashlib
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from hgs.attestation.errors import LogMismatch, LogUnsafe, Malformed, TooLarge, Unsupported
@@ -35,6 +36,7 @@ EV_EFI_PLATFORM_FIRMWARE_BLOB: Final = 0x80000008
 EV_EFI_HANDOFF_TABLES: Final = 0x80000009
 EV_EFI_VARIABLE_AUTHORITY: Final = 0x800000E0
 
+_TOO_MANY: Final = f"The event log has more than {MAX_EVENTS} records."
 _SPEC_ID: Final = b"Spec ID Event03\x00"
 _LOCALITY: Final = b"StartupLocality\x00"
 _PCRS: Final = 24
@@ -100,13 +102,9 @@ def parse_log(data: bytes) -> EventLog:
     while offset < len(data):
         event, offset = _read_old(data, offset)
         events.append(event)
-        _check_count(events)
+        if len(events) > MAX_EVENTS:
+            raise TooLarge(_TOO_MANY)
     return EventLog(None, ((int(Algorithm.SHA1), 20),), tuple(events))
-
-
-def _check_count(events: list[Event]) -> None:
-    if len(events) > MAX_EVENTS:
-        raise TooLarge(f"The event log has more than {MAX_EVENTS} records.")
 
 
 def _read_old(data: bytes, offset: int) -> tuple[Event, int]:
@@ -120,14 +118,49 @@ def _read_old(data: bytes, offset: int) -> tuple[Event, int]:
 
 
 def _parse_agile(data: bytes, header: Event, offset: int) -> EventLog:
+    """Every record has the same head, so one unpacking reads it whole: thousands of logs a second depend on it."""
     algorithms = _parse_spec_id(header.data)
-    sizes = dict(algorithms)
+    numbers = tuple(number for number, _ in algorithms)
+    head = struct.Struct("<III" + "".join(f"H{size}s" for _, size in algorithms) + "I")
+    unpack, head_size, end, banks = head.unpack_from, head.size, len(data), len(numbers)
     events: list[Event] = []
-    while offset < len(data):
-        event, offset = _read_new(data, offset, sizes)
-        events.append(event)
-        _check_count(events)
+    while offset < end:
+        if end - offset < head_size:
+            raise Malformed("The event log ends inside a record.")
+        # Number of the register, type, number of digests, (algorithm, digest) of each, size of the data.
+        fields = unpack(data, offset)
+        if fields[2] != banks:
+            raise Malformed("A record does not have one digest for each algorithm of the log.")
+        if fields[3:-1:2] != numbers:
+            digests = _other_order(data, offset + _NEW_HEAD.size, dict(algorithms))
+        elif banks == 1:
+            digests = (fields[3:5],)
+        else:
+            digests = tuple(fields[at : at + 2] for at in range(3, 3 + 2 * banks, 2))
+        offset += head_size
+        size = fields[-1]
+        if size > end - offset:
+            raise Malformed("The event log ends inside a record.")
+        events.append(Event(fields[0], fields[1], digests, data[offset : offset + size]))
+        offset += size
+        if len(events) > MAX_EVENTS:
+            raise TooLarge(_TOO_MANY)
     return EventLog(header, algorithms, tuple(events))
+
+
+def _other_order(data: bytes, offset: int, sizes: dict[int, int]) -> tuple[tuple[int, bytes], ...]:
+    """The digests of a record that does not have them in the header's order; each algorithm occurs once."""
+    digests: dict[int, bytes] = {}
+    for _ in range(len(sizes)):
+        number = int.from_bytes(data[offset : offset + 2], "little")
+        size = sizes.get(number)
+        if size is None:
+            raise Malformed("A record has a digest of another algorithm than the log announces.")
+        if number in digests:
+            raise Malformed("A record has two digests of one algorithm.")
+        digests[number] = data[offset + 2 : offset + 2 + size]
+        offset += 2 + size
+    return tuple(digests.items())
 
 
 def _parse_spec_id(data: bytes) -> tuple[tuple[int, int], ...]:
@@ -147,33 +180,6 @@ def _parse_spec_id(data: bytes) -> tuple[tuple[int, int], ...]:
         if size > 128 or (known is not None and known != size):
             raise Malformed("The event log's header gives a wrong digest size.")
     return tuple((number, size) for number, size in algorithms)
-
-
-def _read_new(data: bytes, offset: int, sizes: dict[int, int]) -> tuple[Event, int]:
-    end = len(data)
-    if end - offset < _NEW_HEAD.size:
-        raise Malformed("The event log ends inside a record.")
-    pcr, kind, count = _NEW_HEAD.unpack_from(data, offset)
-    offset += _NEW_HEAD.size
-    if count != len(sizes):
-        raise Malformed("A record does not have one digest for each algorithm of the log.")
-    digests: list[tuple[int, bytes]] = []
-    for _ in range(count):
-        number = int.from_bytes(data[offset : offset + 2], "little")
-        size = sizes.get(number)
-        if size is None or end - offset < 2 + size:
-            raise Malformed("A record has a digest of another algorithm than the log announces, or is cut short.")
-        digests.append((number, data[offset + 2 : offset + 2 + size]))
-        offset += 2 + size
-    if count > 1 and len({number for number, _ in digests}) != count:
-        raise Malformed("A record has two digests of one algorithm.")
-    if end - offset < 4:
-        raise Malformed("The event log ends inside a record.")
-    size = int.from_bytes(data[offset : offset + 4], "little")
-    offset += 4
-    if size > end - offset:
-        raise Malformed("The event log ends inside a record.")
-    return Event(pcr, kind, tuple(digests), data[offset : offset + size]), offset + size
 
 
 def _write_old(event: Event) -> bytes:
@@ -196,41 +202,42 @@ def replay(log: EventLog, algorithm: Algorithm) -> dict[int, bytes]:
     PCR 0 starts with the locality that a StartupLocality record names. Raises ``Unsupported`` when the log has no
     such bank, ``LogUnsafe`` for a StartupLocality record that is repeated, out of place or impossible.
     """
+    return _replay(log, algorithm, startup_locality(log))
+
+
+def _replay(log: EventLog, algorithm: Algorithm, start: int) -> dict[int, bytes]:
     if not log.has_bank(algorithm):
         raise Unsupported(f"The event log has no {HASH_NAMES[algorithm]} digests.")
-    size, new = DIGEST_SIZES[algorithm], _hash_constructor(algorithm)
-    values: dict[int, bytes] = {}
-    start = startup_locality(log)
-    zero = bytes(size)
-    for event in log.events:
-        pcr, kind, digests, _ = event
+    new = _CONSTRUCTORS[algorithm]
+    zero = bytes(DIGEST_SIZES[algorithm])
+    values: dict[int, bytes] = {0: zero[:-1] + bytes([start])}
+    extended: set[int] = set()
+    for pcr, kind, digests, _ in log.events:
         if kind == EV_NO_ACTION or pcr >= _PCRS:
             continue
-        current = values.get(pcr)
-        if current is None:
-            current = zero if pcr else bytes(size - 1) + bytes([start])
-        digest = digests[0][1] if digests[0][0] == algorithm else event.digest(algorithm)
-        values[pcr] = new(current + (digest or b"")).digest()
-    return values
+        digest = digests[0][1] if digests[0][0] == algorithm else _digest(digests, algorithm)
+        values[pcr] = new(values.get(pcr, zero) + digest).digest()
+        extended.add(pcr)
+    return {pcr: value for pcr, value in values.items() if pcr in extended}
 
 
-def _hash_constructor(algorithm: Algorithm) -> Callable[[bytes], "hashlib._Hash"]:
-    return _CONSTRUCTORS[algorithm]
+def _digest(digests: tuple[tuple[int, bytes], ...], algorithm: Algorithm) -> bytes:
+    return next(value for number, value in digests if number == algorithm)
 
 
 def startup_locality(log: EventLog) -> int:
     """The locality TPM2_Startup came from: 0, or what the log's StartupLocality record says."""
     found: int | None = None
     extended = False
-    for event in log.events:
-        if event.pcr != 0:
+    for pcr, kind, _, data in log.events:
+        if pcr != 0:
             continue
-        if event.type != EV_NO_ACTION:
+        if kind != EV_NO_ACTION:
             extended = True
-        elif event.data.startswith(_LOCALITY):
-            if found is not None or extended or len(event.data) != len(_LOCALITY) + 1:
+        elif data.startswith(_LOCALITY):
+            if found is not None or extended or len(data) != len(_LOCALITY) + 1:
                 raise LogUnsafe("The event log has a StartupLocality record that is repeated or out of place.")
-            found = event.data[-1]
+            found = data[-1]
             if found not in (0, 3, 4):
                 raise LogUnsafe(f"The event log names the startup locality {found}; only 0, 3 and 4 exist.")
     return found or 0
@@ -246,21 +253,33 @@ class VerifiedEvent(NamedTuple):
     type: int
     digest: bytes
     data: bytes
-    data_is_digested: bool
-    """Whether ``digest`` is the hash of ``data``; only then does ``data`` say anything."""
+    algorithm: Algorithm
+
+    @property
+    def data_is_digested(self) -> bool:
+        """Whether ``digest`` is the hash of ``data``; only then does ``data`` say anything. Computed when asked."""
+        return _CONSTRUCTORS[self.algorithm](self.data).digest() == self.digest
 
 
 @dataclass(frozen=True)
 class VerifiedLog:
-    """What a TPM confirms of a log: its events in the quoted registers of one bank, in order."""
+    """What a TPM confirms of a log: its events in the quoted registers (``pcrs``) of one bank, in order."""
 
     algorithm: Algorithm
     pcrs: Mapping[int, bytes]
-    events: tuple[VerifiedEvent, ...]
+    _log: EventLog
+
+    @cached_property
+    def events(self) -> tuple[VerifiedEvent, ...]:
+        """Every confirmed event, in log order."""
+        return tuple(self.of(*self.pcrs))
 
     def of(self, *pcrs: int) -> Iterator[VerifiedEvent]:
-        """The events of these registers, in log order."""
-        return (event for event in self.events if event.pcr in pcrs)
+        """The confirmed events of these registers, in log order."""
+        algorithm, confirmed = self.algorithm, self.pcrs.keys() & pcrs
+        for pcr, kind, digests, data in self._log.events:
+            if pcr in confirmed and kind != EV_NO_ACTION:
+                yield VerifiedEvent(pcr, kind, _digest(digests, algorithm), data, algorithm)
 
 
 def verify_log(log: EventLog, pcrs: Mapping[int, bytes], algorithm: Algorithm) -> VerifiedLog:
@@ -273,7 +292,7 @@ def verify_log(log: EventLog, pcrs: Mapping[int, bytes], algorithm: Algorithm) -
     if wrong:
         names = ", ".join(str(pcr) for pcr in wrong)
         raise LogMismatch(f"The event log does not replay to the TPM's values of PCR {names}.", wrong)
-    return _confirmed(log, dict(pcrs), algorithm)
+    return VerifiedLog(algorithm, dict(pcrs), log)
 
 
 def verify_log_by_quote(
@@ -292,7 +311,7 @@ def verify_log_by_quote(
     expected = _expected(log, selection.pcrs, bank)
     name = HASH_NAMES[quote_hash]
     if composite_digest((selection,), {bank: expected}, name) == pcr_digest:
-        return _confirmed(log, expected, bank)
+        return VerifiedLog(bank, expected, log)
     stated = claimed is not None and set(claimed) >= set(selection.pcrs)
     if claimed is not None and stated and composite_digest((selection,), {bank: claimed}, name) == pcr_digest:
         return verify_log(log, {pcr: claimed[pcr] for pcr in selection.pcrs}, bank)
@@ -301,29 +320,18 @@ def verify_log_by_quote(
 
 def accept_reference_log(log: EventLog, algorithm: Algorithm = Algorithm.SHA256) -> VerifiedLog:
     """Take a log at its word, as the reference that an administrator approves (a TPM baseline); no host is judged."""
-    return _confirmed(log, replay(log, algorithm), algorithm)
+    return VerifiedLog(algorithm, replay(log, algorithm), log)
 
 
 def _expected(log: EventLog, pcrs: Sequence[int] | Mapping[int, bytes], algorithm: Algorithm) -> dict[int, bytes]:
-    values = replay(log, algorithm)
-    size = DIGEST_SIZES[algorithm]
     start = startup_locality(log)
+    values = _replay(log, algorithm, start)
+    size = DIGEST_SIZES[algorithm]
     # Registers 17-22 belong to dynamic launch and reset to all ones; PCR 0 keeps the startup locality.
     resets = {pcr: (b"\xff" if 17 <= pcr <= 22 else b"\x00") * size for pcr in pcrs}
     if 0 in resets:
         resets[0] = bytes(size - 1) + bytes([start])
     return {pcr: values.get(pcr, reset) for pcr, reset in resets.items()}
-
-
-def _confirmed(log: EventLog, pcrs: dict[int, bytes], algorithm: Algorithm) -> VerifiedLog:
-    new = _hash_constructor(algorithm)
-    events = []
-    for event in log.events:
-        digest = event.digest(algorithm)
-        if event.type == EV_NO_ACTION or event.pcr not in pcrs or digest is None:
-            continue
-        events.append(VerifiedEvent(event.pcr, event.type, digest, event.data, new(event.data).digest() == digest))
-    return VerifiedLog(algorithm, pcrs, tuple(events))
 
 
 # ---- writing -------------------------------------------------------------------------------------------------------
@@ -344,7 +352,7 @@ class EventLogBuilder:
     def measure(self, pcr: int, event_type: int, data: bytes, *, measured: bytes | None = None) -> Event:
         """Append an event whose digest is over ``measured`` (``data`` when not given)."""
         source = data if measured is None else measured
-        digests = tuple((int(item), _hash_constructor(item)(source).digest()) for item in self._algorithms)
+        digests = tuple((int(item), _CONSTRUCTORS[item](source).digest()) for item in self._algorithms)
         return self.record(pcr, event_type, digests, data)
 
     def record(self, pcr: int, event_type: int, digests: tuple[tuple[int, bytes], ...], data: bytes) -> Event:

@@ -9,10 +9,9 @@ from hgs.attestation.sipa import (
     END_MARKER,
     SiPolicyInfo,
     VsmKey,
-    decode_record,
     measured_boot,
     parse_custom_policy,
-    walk,
+    read_leaves,
 )
 from hgs.attestation.tcglog import EV_EVENT_TAG, EV_SEPARATOR, EventLogBuilder, accept_reference_log
 from tests.fuzz.harness import run
@@ -21,7 +20,8 @@ from tests.fuzz.harness import run
 def check(data: bytes) -> None:
     """Only the package's own errors, whichever register the bytes are measured into."""
     with suppress(AttestationError):
-        list(walk(decode_record(data)))
+        plain, described = read_leaves(data), read_leaves(data, with_modules=True)
+        assert plain.values == described.values
     with suppress(AttestationError):
         assert EfiVariable.parse(data).serialise() == data
     for parse in (SiPolicyInfo.parse, VsmKey.parse, parse_custom_policy, parse_signature_database):
@@ -31,6 +31,7 @@ def check(data: bytes) -> None:
         with suppress(AttestationError):
             boot = measured_boot(accept_reference_log(_log(pcr, data).build()))
             assert len(evaluate_policies(boot, PolicySet())) == 15
+            assert len(boot.modules) == len(boot.module_records)
 
 
 def _log(pcr: int, data: bytes) -> EventLogBuilder:

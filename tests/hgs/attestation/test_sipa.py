@@ -13,11 +13,9 @@ from hgs.attestation.efi import EFI_GLOBAL, EfiVariable
 from hgs.attestation.errors import LogUnsafe, Malformed
 from hgs.attestation.sipa import (
     MeasuredBoot,
-    SipaRecord,
     SipaType,
     SiPolicyInfo,
     VsmKey,
-    decode_record,
     encode_boolean,
     encode_container,
     encode_number,
@@ -25,7 +23,7 @@ from hgs.attestation.sipa import (
     encode_tlv,
     measured_boot,
     parse_custom_policy,
-    walk,
+    read_leaves,
 )
 from hgs.attestation.tcglog import (
     EV_EFI_ACTION,
@@ -246,7 +244,7 @@ def test_identity_records_survive(modulus: int, exponent: int) -> None:
 
 @given(st.binary(max_size=120))
 def test_any_bytes_are_a_record_or_malformed(data: bytes) -> None:
-    for parse in (decode_record, SiPolicyInfo.parse, VsmKey.parse, parse_custom_policy):
+    for parse in (read_leaves, SiPolicyInfo.parse, VsmKey.parse, parse_custom_policy):
         with suppress(Malformed):
             parse(data)
 
@@ -254,11 +252,19 @@ def test_any_bytes_are_a_record_or_malformed(data: bytes) -> None:
 def test_containers_are_opened_to_a_bounded_depth() -> None:
     leaf = encode_number(SipaType.BOOT_COUNTER, 5)
     nested = encode_container(SipaType.TRUST_BOUNDARY, encode_container(SipaType.LOADED_MODULE_AGGREGATION, leaf))
-    assert list(walk(decode_record(nested))) == [SipaRecord(SipaType.BOOT_COUNTER, (5).to_bytes(8, "little"))]
+    for with_modules in (False, True):
+        leaves = read_leaves(nested, with_modules=with_modules)
+        assert leaves.values == [(SipaType.BOOT_COUNTER, (5).to_bytes(8, "little"))]
+        assert leaves.modules == ([leaf] if with_modules else [])
     for _ in range(6):
         nested = encode_container(SipaType.TRUST_BOUNDARY, nested)
     with pytest.raises(Malformed, match="deep"):
-        decode_record(nested)
+        read_leaves(nested)
+    modules = leaf
+    for _ in range(7):
+        modules = encode_container(SipaType.LOADED_MODULE_AGGREGATION, modules)
+    with pytest.raises(Malformed, match="deep"):
+        read_leaves(modules, with_modules=True)
 
 
 def test_text_is_utf16_with_a_terminating_zero() -> None:
