@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hgs.cli import records, trusting
+from hgs.cli import approving, mode, records, trusting
+from hgs.cli.mode import mode_options
 from hgs.cli.node import on_node
 from portal.cli.output import Format, output_option, show_record, show_rows
 
@@ -19,21 +20,21 @@ def hgs() -> None:
 
 
 @hgs.command()
-@click.option("--trust-tpm", is_flag=True, help="TPM mode: hosts prove themselves by their TPM.")
+@mode_options
 @click.option("--name", default="HGS", show_default=True, help="Name of the guardian, as tenants see it.")
 @click.option("--if-needed", is_flag=True, help="Succeed without a change where HGS is initialised already.")
 @output_option
 @on_node
-def init(actor: "Actor", trust_tpm: bool, name: str, if_needed: bool, output: Format) -> None:
+def init(actor: "Actor", mode: int, name: str, if_needed: bool, output: Format) -> None:
     """Initialise this HGS with fresh keys. An HGS that is initialised keeps its keys, and this fails."""
     from django.core.management import call_command
 
     from hgs.commands.initialise import initialise
-    from hgs.models import ServiceConfiguration
+    from hgs.models import OperationMode, ServiceConfiguration
 
     call_command("migrate", interactive=False, verbosity=0)
     if not (if_needed and ServiceConfiguration.objects.exists()):
-        initialise(actor, trust_tpm=trust_tpm, name=name)
+        initialise(actor, mode=OperationMode(mode), name=name)
     _show(actor, output)
 
 
@@ -134,5 +135,5 @@ def add_admin(actor: "Actor", name: str, reviewer: bool, password_file: click.Fi
     show_record(record, [("name", "Name"), ("role", "Role"), ("password", "Password (shown once)")], output)
 
 
-for _command in (*trusting.COMMANDS, *records.COMMANDS):
+for _command in (*approving.COMMANDS, *trusting.COMMANDS, *records.COMMANDS, *mode.COMMANDS):
     hgs.add_command(_command)

@@ -1,4 +1,4 @@
-"""``gf hgs``: what HGS trusts, and what waits for a decision."""
+"""``gf hgs``: what HGS trusts."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -6,85 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from hgs.cli.node import by_id, by_name, on_node
-from portal.cli.output import Format, output_option, show_record, show_rows
+from portal.cli.output import Format, output_option, show_rows
 
 if TYPE_CHECKING:
     from hgs.models import Baseline, CiPolicy
     from portal.kernel.actor import Actor
 
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-@click.command()
-@click.option("--state", type=click.Choice(["pending", "approved", "rejected", "all"]), default="pending")
-@output_option
-@on_node
-def approvals(actor: "Actor", state: str, output: Format) -> None:
-    """List what the fabric submitted."""
-    from hgs.selectors.submissions import submissions
-
-    rows = [
-        {
-            "id": str(item.id),
-            "kind": item.kind,
-            "name": item.name,
-            "state": item.state,
-            "submitted_at": item.submitted_at.isoformat(timespec="seconds"),
-            "submitted_by": item.submitted_by,
-            "reason": item.reason,
-        }
-        for item in submissions(actor, "" if state == "all" else state)
-    ]
-    columns = [("id", "ID"), ("kind", "KIND"), ("name", "NAME"), ("state", "STATE"), ("submitted_at", "SUBMITTED")]
-    show_rows(rows, [*columns, ("submitted_by", "BY"), ("reason", "REASON")], output)
-
-
-@click.command()
-@click.argument("submission_id")
-@output_option
-@on_node
-def approval(actor: "Actor", submission_id: str, output: Format) -> None:
-    """Show one submission and what its approval changes."""
-    from hgs.selectors.submissions import preview, submissions
-
-    submission = by_id(submissions(actor), submission_id, "submission")
-    seen = preview(actor, submission)
-    record: dict[str, Any] = {"id": str(submission.id), "kind": submission.kind, "name": submission.name}
-    record |= {"state": submission.state, "change": seen.change, "warnings": list(seen.warnings)}
-    if output == "json":
-        record["facts"] = dict(seen.facts)
-    fields = [(key, key.capitalize()) for key in record]
-    for number, (label, value) in enumerate(seen.facts if output == "table" else ()):
-        record[f"fact-{number}"] = value
-        fields.append((f"fact-{number}", label))
-    show_record(record, fields, output)
-
-
-@click.command()
-@click.argument("submission_ids", nargs=-1, required=True)
-@on_node
-def approve(actor: "Actor", submission_ids: tuple[str, ...]) -> None:
-    """Approve submissions: HGS trusts them at once."""
-    from hgs.commands.submissions import approve as approve_submission
-    from hgs.selectors.submissions import submissions
-
-    for submission_id in submission_ids:
-        done = approve_submission(actor, by_id(submissions(actor), submission_id, "submission"))
-        click.echo(f"{done} approved.")
-
-
-@click.command()
-@click.argument("submission_ids", nargs=-1, required=True)
-@click.option("--reason", default="", help="Why, for the record and for the fabric.")
-@on_node
-def reject(actor: "Actor", submission_ids: tuple[str, ...], reason: str) -> None:
-    """Reject submissions."""
-    from hgs.commands.submissions import reject as reject_submission
-    from hgs.selectors.submissions import submissions
-
-    for submission_id in submission_ids:
-        done = reject_submission(actor, by_id(submissions(actor), submission_id, "submission"), reason)
-        click.echo(f"{done} rejected.")
 
 
 @click.command()
@@ -295,10 +223,6 @@ _add_switches(ci_policies, _switch_ci_policy, "CI policy")
 _add_switches(policies, _switch_policy, "policy")
 
 COMMANDS: Final[tuple[click.Command, ...]] = (
-    approvals,
-    approval,
-    approve,
-    reject,
     submit,
     tpm_root,
     hosts,

@@ -108,6 +108,39 @@ def proposed_name(attestation: Attestation) -> str:
     return f"{stem}-{attestation.id.hex[:8]}"
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a capture would come to for hosts that measured alike; ``obstacle`` says why nothing would be submitted.
+
+    ``attestation`` is the one whose log would be submitted.
+    """
+
+    attestation: Attestation
+    hosts: tuple[str, ...]
+    obstacle: str = ""
+    content: bytes = b""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether a submission would be made."""
+        return not self.obstacle
+
+
+def plan_captures(actor: Actor, attestations: Sequence[Attestation]) -> list[Plan]:
+    """What :func:`capture_baselines` would do, for the person who is asked; changes nothing."""
+    usable, refused = _sorted_out(actor, attestations)
+    plans = [Plan(attestation, (_named(attestation),), reason) for attestation, reason in refused]
+    for measured in _group(usable):
+        known, waiting = _known(measured), _waiting(measured)
+        obstacle = ""
+        if known is not None:
+            obstacle = f"The same baseline is trusted already, as {known.name}."
+        elif waiting is not None:
+            obstacle = f"The same baseline waits for approval already, as {waiting.name}."
+        plans.append(Plan(measured.newest, measured.hosts, obstacle, measured.content))
+    return sorted(plans, key=lambda plan: (not plan.is_new, plan.hosts))
+
+
 def capture_baseline(actor: Actor, attestation: Attestation, name: str = "") -> Submission:
     """Submit what one attestation measured as a baseline.
 
@@ -130,20 +163,33 @@ def capture_baselines(actor: Actor, attestations: Sequence[Attestation]) -> list
     require(may(actor, Action.SUBMIT))
     if len(attestations) > MOST:
         raise Conflict("too-many", f"At most {MOST} attestations are captured at once.", "Choose fewer.")
-    usable, results = [], []
-    for attestation in attestations:
-        decision = may_capture(actor, attestation)
-        if isinstance(decision, Denial):
-            name = attestation.host_name or attestation.identity[:16]
-            results.append(Captured(CaptureOutcome.REFUSED, (name,), decision.reason))
-        else:
-            usable.append(attestation)
+    usable, refused = _sorted_out(actor, attestations)
+    results = [Captured(CaptureOutcome.REFUSED, (_named(one),), reason) for one, reason in refused]
     for measured in _group(usable):
         try:
             results.append(_capture(actor, measured, ""))
         except DomainError as error:
             results.append(Captured(CaptureOutcome.REFUSED, measured.hosts, f"{error.message} {error.advice}".strip()))
     return results
+
+
+def _sorted_out(
+    actor: Actor, attestations: Iterable[Attestation]
+) -> tuple[list[Attestation], list[tuple[Attestation, str]]]:
+    """Those that can be captured, and the others with the reason."""
+    usable: list[Attestation] = []
+    refused: list[tuple[Attestation, str]] = []
+    for attestation in attestations:
+        decision = may_capture(actor, attestation)
+        if isinstance(decision, Denial):
+            refused.append((attestation, decision.reason))
+        else:
+            usable.append(attestation)
+    return usable, refused
+
+
+def _named(attestation: Attestation) -> str:
+    return attestation.host_name or attestation.identity[:16]
 
 
 def _group(attestations: Iterable[Attestation]) -> list[_Measured]:
@@ -166,8 +212,7 @@ def _group(attestations: Iterable[Attestation]) -> list[_Measured]:
 
 
 def _capture(actor: Actor, measured: _Measured, name: str) -> Captured:
-    known = Baseline.objects.filter(digest=measured.digest, policy_version=measured.version, is_enabled=True).first()
-    if known is not None:
+    if (known := _known(measured)) is not None:
         sentence = f"The same baseline is trusted already, as {known.name}."
         return Captured(CaptureOutcome.KNOWN, measured.hosts, sentence)
     if (waiting := _waiting(measured)) is not None:
@@ -186,6 +231,10 @@ def _capture(actor: Actor, measured: _Measured, name: str) -> Captured:
         return Captured(CaptureOutcome.APPROVED, measured.hosts, sentence, submission)
     sentence = f"Baseline {submission.name} waits for approval. {submission.reason}".rstrip()
     return Captured(CaptureOutcome.SUBMITTED, measured.hosts, sentence, submission)
+
+
+def _known(measured: _Measured) -> Baseline | None:
+    return Baseline.objects.filter(digest=measured.digest, policy_version=measured.version, is_enabled=True).first()
 
 
 def _waiting(measured: _Measured) -> Submission | None:

@@ -82,6 +82,18 @@ def latest_measured(actor: Actor, identities: Iterable[str]) -> list[Attestation
     return list(found.select_related("log").order_by("host_name"))
 
 
+def latest_of_hosts(actor: Actor, names: Iterable[str]) -> list[Attestation]:
+    """The latest attestation of each TPM host whose boot log is kept. Raises NotFound for a host that has none."""
+    found = []
+    for name in names:
+        identities = attestations(actor, name).filter(proven=True, mode=OperationMode.TPM).values("identity")[:1]
+        measured = latest_measured(actor, [row["identity"] for row in identities])
+        if not measured:
+            raise NotFound("no-such-attestation", f"No attestation of {name[:64]} with its boot log is kept.")
+        found += measured
+    return found
+
+
 @dataclass(frozen=True)
 class Turn:
     """When a host's outcome last changed: since ``at`` it is as it is now."""

@@ -30,6 +30,13 @@ _STATES: Final = {
     "attested": ("ok", "attested"),
     "host-refused": ("error", "refused"),
     "never": ("muted", "unknown"),
+    "added": ("ok", "added"),
+    "removed": ("error", "removed"),
+    "changed": ("warning", "changed"),
+    "look-twice": ("warning", "warning"),
+    "warning": ("warning", "warning"),
+    "current": ("ok", "ok"),
+    "superseded": ("muted", "stopped"),
 }
 
 

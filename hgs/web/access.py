@@ -74,6 +74,33 @@ def deed(back_to: str) -> Callable[[Callable[Concatenate[HttpRequest, Actor, _P]
     return decorate
 
 
+def form(back_to: str) -> Callable[[_View[_P]], _Route[_P]]:
+    """A change that is asked for and answered on one page: GET shows what would happen, POST does it.
+
+    The command itself decides about rights; its errors become messages and lead to ``back_to``.
+    """
+
+    def decorate(view: _View[_P]) -> _Route[_P]:
+        def guarded(request: HttpRequest, /, *args: _P.args, **kwargs: _P.kwargs) -> HttpResponse:
+            actor = _actor(request)
+            if actor is None:
+                return redirect_to_login(reverse(back_to), reverse("hgs:sign-in"))
+            decision = may(actor, Action.READ)
+            if isinstance(decision, Denial):
+                return render(request, "hgs/denied.html", {"reason": decision.reason}, status=403)
+            try:
+                return view(request, actor, *args, **kwargs)
+            except NotFound as error:
+                return render(request, "hgs/not_found.html", context(actor, "", error=error), status=404)
+            except DomainError as error:
+                messages.error(request, f"{error.message} {error.advice}".strip())
+                return redirect(back_to)
+
+        return _shown(guarded, view, ["GET", "HEAD", "POST"])
+
+    return decorate
+
+
 RAIL: Final = (
     ("overview", "hgs:overview", "Overview"),
     ("approvals", "hgs:approvals", "Approvals"),

@@ -6,7 +6,7 @@ from django.http import HttpRequest
 
 from hgs.commands.policies import set_policy_enabled
 from hgs.commands.submissions import approve, reject
-from hgs.commands.trust import remove_host, set_artefact_enabled
+from hgs.commands.trust import set_artefact_enabled
 from hgs.selectors import submissions, trust
 from hgs.web.access import deed
 from portal.kernel.actor import Actor
@@ -25,14 +25,6 @@ def reject_submission(request: HttpRequest, actor: Actor, submission_id: UUID) -
     reason = " ".join(request.POST.get("reason", "").split())
     done = reject(actor, submissions.submission(actor, submission_id), reason)
     return f"{done} rejected."
-
-
-@deed("hgs:hosts")
-def forget_host(_request: HttpRequest, actor: Actor, host_id: UUID) -> str:
-    """Remove a host."""
-    host = trust.host(actor, host_id)
-    remove_host(actor, host)
-    return f"Host {host.name} removed. It gets no more health certificates and no more keys."
 
 
 @deed("hgs:baselines")

@@ -20,6 +20,14 @@ document.addEventListener("DOMContentLoaded", () => {
     });
     form.hidden = false;
   }
+  for (const label of document.querySelectorAll("[data-tick-all]")) {
+    const all = label.querySelector("input");
+    const boxes = () => document.querySelectorAll(`input[type="checkbox"][name="${label.dataset.tickAll}"]`);
+    all.addEventListener("change", () => {
+      for (const box of boxes()) box.checked = all.checked;
+    });
+    label.hidden = boxes().length < 2;
+  }
   for (const time of document.querySelectorAll("time[datetime]")) {
     const moment = new Date(time.dateTime);
     if (Number.isNaN(moment.valueOf())) continue;

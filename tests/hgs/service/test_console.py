@@ -21,6 +21,8 @@ PAGES = [
     "overview",
     "approvals",
     "hosts",
+    "host-groups",
+    "host-keys",
     "baselines",
     "ci-policies",
     "policies",
@@ -158,7 +160,7 @@ def test_a_reviewer_reads_everything_and_changes_nothing(busy: None, client: Cli
     for page in PAGES:
         html = client.get(reverse(f"hgs:{page}")).content.decode()
         assert "reviewer" in html
-        assert html.count("<form") == 2, "sign-out and theme alone"
+        assert html.count('method="post"') == 1, "sign-out alone"
     submission = Submission.objects.get(name="hv02")
     assert "disabled" in client.get(reverse("hgs:approval", args=[submission.pk])).content.decode()
     client.post(reverse("hgs:approve", args=[submission.pk]))

@@ -144,6 +144,9 @@ def test_the_token_approves_nothing_on_any_route(client: Client, initialised: No
         "attestation_id": uuid4(),
         "host_id": uuid4(),
         "artefact_id": uuid4(),
+        "group_id": uuid4(),
+        "key_id": uuid4(),
+        "identity": "0" * 64,
         "name": "Hgs_NoDumps",
     }
     for name in names:

@@ -1,0 +1,182 @@
+"""``gf hgs``: what waits for a decision, what it would change, and deciding; capturing baselines from attestations."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from hgs.cli.node import by_id, on_node
+from portal.cli.failure import CliError
+from portal.cli.output import Format, output_option, show_record, show_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hgs.commands.capture import Captured
+    from hgs.commands.decisions import Decided
+    from hgs.models import Submission
+    from hgs.selectors.changes import Difference
+    from portal.kernel.actor import Actor
+
+
+@click.command()
+@click.option("--state", type=click.Choice(["pending", "approved", "rejected", "all"]), default="pending")
+@output_option
+@on_node
+def approvals(actor: "Actor", state: str, output: Format) -> None:
+    """List what the fabric submitted."""
+    from hgs.selectors.submissions import submissions
+
+    rows = [
+        {
+            "id": str(item.id),
+            "kind": item.kind,
+            "name": item.name,
+            "state": item.state,
+            "submitted_at": item.submitted_at.isoformat(timespec="seconds"),
+            "submitted_by": item.submitted_by,
+            "reason": item.reason,
+        }
+        for item in submissions(actor, "" if state == "all" else state)
+    ]
+    columns = [("id", "ID"), ("kind", "KIND"), ("name", "NAME"), ("state", "STATE"), ("submitted_at", "SUBMITTED")]
+    show_rows(rows, [*columns, ("submitted_by", "BY"), ("reason", "REASON")], output)
+
+
+@click.command()
+@click.argument("submission_id")
+@output_option
+@on_node
+def approval(actor: "Actor", submission_id: str, output: Format) -> None:
+    """Show one submission and what its approval changes."""
+    from hgs.selectors.changes import difference
+    from hgs.selectors.submissions import preview, submissions
+
+    submission = by_id(submissions(actor), submission_id, "submission")
+    seen, found = preview(actor, submission), difference(actor, submission)
+    record: dict[str, Any] = {"id": str(submission.id), "kind": submission.kind, "name": submission.name}
+    record |= {"state": submission.state, "change": seen.change, "warnings": list(seen.warnings)}
+    if output == "json":
+        record |= {"facts": dict(seen.facts), "difference": _difference_json(found)}
+    fields = [(key, key.capitalize()) for key in record]
+    if output == "table":
+        record["difference"] = _difference_lines(found)
+        fields.append(("difference", "Difference"))
+        for number, (label, value) in enumerate(seen.facts):
+            record[f"fact-{number}"] = value
+            fields.append((f"fact-{number}", label))
+    show_record(record, fields, output)
+
+
+def _difference_json(found: "Difference | None") -> dict[str, Any] | None:
+    from dataclasses import asdict
+
+    return None if found is None else asdict(found)
+
+
+def _difference_lines(found: "Difference | None") -> list[str]:
+    if found is None:
+        return []
+    lines = [found.sentence]
+    for change in found.changes:
+        sign = {"added": "+", "removed": "-"}.get(change.kind, "~")
+        lines.append(f"{'!' if change.weakens else ' '} {sign} {change.subject}: {change.sentence}")
+        lines += [f"      {entry}" for entry in change.entries]
+    return lines
+
+
+@click.command()
+@click.argument("submission_ids", nargs=-1, required=True)
+@output_option
+@on_node
+def approve(actor: "Actor", submission_ids: tuple[str, ...], output: Format) -> None:
+    """Approve submissions: HGS trusts them at once. Each is decided on its own."""
+    from hgs.commands.decisions import approve_many
+
+    _decide(actor, submission_ids, "approved", output, lambda chosen: approve_many(actor, chosen))
+
+
+@click.command()
+@click.argument("submission_ids", nargs=-1, required=True)
+@click.option("--reason", default="", help="Why, for the record and for the fabric.")
+@output_option
+@on_node
+def reject(actor: "Actor", submission_ids: tuple[str, ...], reason: str, output: Format) -> None:
+    """Reject submissions. Each is decided on its own."""
+    from hgs.commands.decisions import reject_many
+
+    _decide(actor, submission_ids, "rejected", output, lambda chosen: reject_many(actor, chosen, reason))
+
+
+def _decide(
+    actor: "Actor",
+    submission_ids: tuple[str, ...],
+    word: str,
+    output: Format,
+    decide: "Callable[[list[Submission]], list[Decided]]",
+) -> None:
+    from hgs.selectors.submissions import submissions
+
+    chosen = [by_id(submissions(actor), one, "submission") for one in dict.fromkeys(submission_ids)]
+    decided = decide(chosen)
+    rows = [
+        {
+            "id": str(item.submission.id),
+            "kind": item.submission.kind,
+            "name": item.submission.name,
+            "result": word if item.error is None else f"not {word}",
+            "reason": item.reason,
+        }
+        for item in decided
+    ]
+    show_rows(rows, [("kind", "KIND"), ("name", "NAME"), ("result", "RESULT"), ("reason", "REASON")], output)
+    failed = tuple(f"{item.submission}: {item.reason}" for item in decided if item.error is not None)
+    if failed:
+        raise CliError(f"{len(failed)} of {len(decided)} submissions were not {word}.", details=failed)
+
+
+@click.command()
+@click.argument("attestation_ids", nargs=-1)
+@click.option("--host", "hosts", multiple=True, help="Capture the latest boot of this host; may be repeated.")
+@click.option("--name", default="", help="Name of the baseline, for a single attestation; host and date otherwise.")
+@output_option
+@on_node
+def capture(
+    actor: "Actor", attestation_ids: tuple[str, ...], hosts: tuple[str, ...], name: str, output: Format
+) -> None:
+    """Submit what hosts measured as new baselines, once for hosts that booted alike; each waits for approval."""
+    from hgs.commands.capture import Captured, CaptureOutcome, capture_baseline, capture_baselines
+    from hgs.selectors import attestations
+
+    ids = [by_id(attestations.attestations(actor), one, "attestation").pk for one in attestation_ids]
+    chosen = attestations.chosen(actor, ids) + attestations.latest_of_hosts(actor, hosts)
+    if not chosen:
+        raise CliError("There is nothing to capture.", "Name attestations by id, or hosts with --host.")
+    if name and len(chosen) > 1:
+        raise CliError("--name is for a single attestation.", "Leave it out: each baseline is named by host and date.")
+    if name:
+        submission = capture_baseline(actor, chosen[0], name)
+        sentence = f"Baseline {submission.name}: {submission.state}."
+        results = [Captured(CaptureOutcome.SUBMITTED, (chosen[0].host_name,), sentence, submission)]
+    else:
+        results = capture_baselines(actor, chosen)
+    _show_captured(results, output)
+
+
+def _show_captured(results: "Sequence[Captured]", output: Format) -> None:
+    rows = [
+        {
+            "id": str(item.submission.id) if item.submission else None,
+            "name": item.name,
+            "hosts": list(item.hosts) if output == "json" else ", ".join(item.hosts),
+            "result": item.outcome.value,
+            "sentence": item.sentence,
+        }
+        for item in results
+    ]
+    columns = [("name", "BASELINE"), ("hosts", "HOSTS"), ("result", "RESULT"), ("sentence", "WHAT CAME OF IT")]
+    show_rows(rows, columns, output)
+    if all(item.outcome.value == "refused" for item in results):
+        raise CliError("Nothing was captured.")
+
+
+COMMANDS: Final[tuple[click.Command, ...]] = (approvals, approval, approve, reject, capture)
