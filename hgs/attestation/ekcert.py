@@ -12,9 +12,10 @@ re-encoded.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from asn1crypto import core, pem
@@ -48,9 +49,12 @@ _HASHES: Final[dict[str, type[hashes.HashAlgorithm]]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EkCertificate:
-    """An X.509 certificate of the TPM world: an EK's, or one of its issuers'. Parsed, not verified."""
+    """An X.509 certificate of the TPM world: an EK's, or one of its issuers'. Parsed, not verified.
+
+    Two are equal when their bytes are: everything else follows from those.
+    """
 
     der: bytes
     tbs: bytes
@@ -75,14 +79,24 @@ class EkCertificate:
     unknown_critical: tuple[str, ...]
     quirks: tuple[str, ...]
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EkCertificate) and self.der == other.der
+
+    def __hash__(self) -> int:
+        return hash(self.der)
+
     @property
     def thumbprint(self) -> str:
         """SHA-256 of the DER, 64 lower-case hex digits."""
         return hashlib.sha256(self.der).hexdigest()
 
 
+@lru_cache(maxsize=2048)
 def parse_ek_certificate(data: bytes) -> EkCertificate:
-    """Read a certificate with its quirks. Raises ``TooLarge``, ``Malformed``, ``Unsupported``."""
+    """Read a certificate with its quirks. Raises ``TooLarge``, ``Malformed``, ``Unsupported``.
+
+    Remembered: a host sends the same certificate at every request.
+    """
     if len(data) > MAX_CERTIFICATE:
         raise TooLarge(f"The certificate has {len(data)} bytes; the limit is {MAX_CERTIFICATE}.")
     der, quirks = _unwrap(data)
@@ -264,8 +278,7 @@ def verify_ek_chain(
     if certificate.unknown_critical:
         name = certificate.unknown_critical[0]
         raise CertificateInvalid(f"The certificate demands an extension that is not known: {name}.")
-    trusted = {root.der for root in roots}
-    path = _extend((certificate,), _by_subject(roots), _by_subject(intermediates), trusted, now)
+    path = _extend((certificate,), roots, intermediates, now)
     if path is None:
         raise CertificateInvalid(
             f"The issuer of the EK certificate, {certificate.issuer_name}, does not lead to a trusted TPM root. "
@@ -274,29 +287,23 @@ def verify_ek_chain(
     return path
 
 
-def _by_subject(certificates: Iterable[EkCertificate]) -> dict[bytes, list[EkCertificate]]:
-    index: dict[bytes, list[EkCertificate]] = {}
-    for certificate in certificates:
-        index.setdefault(certificate.subject, []).append(certificate)
-    return index
-
-
 def _extend(
     path: tuple[EkCertificate, ...],
-    roots: dict[bytes, list[EkCertificate]],
-    intermediates: dict[bytes, list[EkCertificate]],
-    trusted: set[bytes],
+    roots: Sequence[EkCertificate],
+    intermediates: Sequence[EkCertificate],
     now: datetime,
 ) -> tuple[EkCertificate, ...] | None:
     last = path[-1]
-    if last.der in trusted:
+    if last in roots:
         return path
     if len(path) >= MAX_DEPTH:
         return None
-    for issuer in (*roots.get(last.issuer, ()), *intermediates.get(last.issuer, ())):
-        if issuer in path or not _may_issue(issuer, len(path) - 1, now) or not _signed_by(last, issuer):
+    for issuer in (*roots, *intermediates):
+        if issuer.subject != last.issuer or issuer in path:
             continue
-        found = _extend((*path, issuer), roots, intermediates, trusted, now)
+        if not _may_issue(issuer, len(path) - 1, now) or not _signed_by(last, issuer):
+            continue
+        found = _extend((*path, issuer), roots, intermediates, now)
         if found is not None:
             return found
     return None
@@ -319,7 +326,9 @@ def _check_validity(certificate: EkCertificate, now: datetime) -> None:
         raise CertificateInvalid(f"The EK certificate expired on {certificate.not_after:%Y-%m-%d}.")
 
 
+@lru_cache(maxsize=4096)
 def _signed_by(certificate: EkCertificate, issuer: EkCertificate) -> bool:
+    """Whether the issuer's key made the signature: a fact of the two certificates that no time or setting changes."""
     hash_type = _HASHES.get(certificate.signature_hash)
     if hash_type is None:
         return False

@@ -7,6 +7,7 @@ so the same host has one identity whether it comes with a certificate (v2) or a 
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -25,7 +26,7 @@ class EndorsementKey:
     spki: bytes
     certificate: EkCertificate | None = None
 
-    @property
+    @cached_property
     def ek_hash(self) -> str:
         """64 lower-case hex digits: SHA-256 of the SubjectPublicKeyInfo (DER)."""
         return hashlib.sha256(self.spki).hexdigest()
@@ -51,10 +52,11 @@ class EndorsementTrust:
     intermediates: Sequence[EkCertificate] = field(default=())
 
 
+@lru_cache(maxsize=2048)
 def endorsement_from_certificate(certificate: bytes) -> EndorsementKey:
     """Read an EK certificate (DER, quirks of real vendors allowed) and take its key.
 
-    Raises ``Malformed``, ``Unsupported``.
+    Raises ``Malformed``, ``Unsupported``. Remembered; nothing of it is verified.
     """
     parsed = parse_ek_certificate(certificate)
     public = endorsement_public(parsed.public_key)

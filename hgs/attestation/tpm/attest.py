@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Final, Self
 
 from hgs.attestation.errors import Malformed, Unsupported
@@ -37,7 +38,7 @@ class PcrSelection:
         bitmap = sum(1 << pcr for pcr in set(pcrs))
         return cls(hash_, bitmap.to_bytes(3, "little"))
 
-    @property
+    @cached_property
     def pcrs(self) -> tuple[int, ...]:
         """The selected registers in ascending order."""
         bitmap = int.from_bytes(self.select, "little")

@@ -21,7 +21,10 @@ class Reader:
 
     def number(self, size: int) -> int:
         """An unsigned big-endian integer of ``size`` bytes."""
-        return int.from_bytes(self.take(size), "big")
+        start, self._at = self._at, self._at + size
+        if self._at > len(self._data):
+            raise Malformed(f"The {self.what} is cut short.")
+        return int.from_bytes(self._data[start : self._at], "big")
 
     def sized(self, limit: int) -> bytes:
         """A TPM2B: u16 length, then that many bytes, at most ``limit``."""

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from enum import IntFlag
+from functools import cached_property
 from typing import Final, Self
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -147,6 +148,17 @@ class TpmtPublic:
         head = kind.to_bytes(2, "big") + self.name_algorithm.to_bytes(2, "big")
         return head + self.attributes.to_bytes(4, "big") + sized(self.auth_policy) + parameters + unique
 
+    @cached_property
+    def name(self) -> bytes:
+        """The object's Name (part 1, 16): name algorithm, then the digest of the TPMT_PUBLIC."""
+        digest = hashlib.new(HASH_NAMES[self.name_algorithm], self.serialise()).digest()
+        return self.name_algorithm.to_bytes(2, "big") + digest
+
+    @cached_property
+    def key(self) -> PublicKey:
+        """The RSA or ECC key. Raises ``Malformed`` for impossible numbers, ``Unsupported``."""
+        return _key_of(self)
+
     @property
     def scheme(self) -> Scheme | None:
         """The key's scheme, or None when it is decided at use."""
@@ -226,13 +238,16 @@ def _write_scheme(scheme: Scheme | None) -> bytes:
 
 
 def name_of(public: TpmtPublic) -> bytes:
-    """The object's Name (part 1, 16): name algorithm, then the digest of the TPMT_PUBLIC."""
-    digest = hashlib.new(HASH_NAMES[public.name_algorithm], public.serialise()).digest()
-    return public.name_algorithm.to_bytes(2, "big") + digest
+    """:attr:`TpmtPublic.name`."""
+    return public.name
 
 
 def to_cryptography_key(public: TpmtPublic) -> PublicKey:
-    """The RSA or ECC key of a public area. Raises ``Malformed`` for impossible numbers, ``Unsupported``."""
+    """:attr:`TpmtPublic.key`."""
+    return public.key
+
+
+def _key_of(public: TpmtPublic) -> PublicKey:
     parameters, unique = public.parameters, public.unique
     try:
         if isinstance(parameters, RsaParameters) and isinstance(unique, bytes):
