@@ -22,6 +22,8 @@ class Action(StrEnum):
     DECIDE = "decide"
     CHANGE_TRUST = "change-trust"
     CHANGE_POLICIES = "change-policies"
+    CHANGE_MODE = "change-mode"
+    MANAGE_KEYS = "manage-keys"
     MANAGE_ADMINISTRATORS = "manage-administrators"
 
 
@@ -40,6 +42,8 @@ _SENTENCES: Final[dict[Action, str]] = {
     Action.DECIDE: "Only an HGS administrator approves or rejects what HGS shall trust.",
     Action.CHANGE_TRUST: "Only an HGS administrator changes what HGS trusts.",
     Action.CHANGE_POLICIES: "Only an HGS administrator changes attestation policies.",
+    Action.CHANGE_MODE: "Only an HGS administrator changes the mode of HGS.",
+    Action.MANAGE_KEYS: "Only an HGS administrator manages the keys of HGS.",
     Action.MANAGE_ADMINISTRATORS: "Only an HGS administrator adds administrators of HGS.",
 }
 

@@ -10,6 +10,7 @@ from hgs.commands.attest import attest as attest_command
 from hgs.models import OperationMode
 from hgs.selectors import keys
 from hgs.selectors.configuration import configuration
+from hgs.selectors.in_force import in_force
 from hgs.wire import certbag, hgsa
 
 SUPPORTED_LEVELS: Final = (1, 2)
@@ -39,9 +40,10 @@ def signing_certificates(_request: HttpRequest) -> HttpResponse:
 @endpoint("POST")
 def attest(request: HttpRequest, version: int, is_rehearsal: bool = False) -> HttpResponse:
     """Attest, 3.1.5.1, of protocol version 1 or 2; or its rehearsal, which gives no certificate."""
-    if (wrong := wrong_mode(OperationMode.TPM, is_rehearsal=is_rehearsal)) is not None:
+    found = in_force()
+    if (wrong := wrong_mode(OperationMode.TPM, is_rehearsal=is_rehearsal, mode=found.mode)) is not None:
         return wrong
     message = message_of(request, *_REQUESTS[version])
     if message is None:
         return reply(hgsa.PayloadErrorReply(retryable=False), version)
-    return answered(attest_command(message, timezone.now(), is_rehearsal=is_rehearsal), version)
+    return answered(attest_command(message, timezone.now(), found, is_rehearsal=is_rehearsal), version)

@@ -91,13 +91,15 @@ def endpoint(method: str) -> Callable[[_View[_P]], _View[_P]]:
     return decorate
 
 
-def wrong_mode(needed: OperationMode, *, is_rehearsal: bool = False) -> HttpResponse | None:
+def wrong_mode(
+    needed: OperationMode, *, is_rehearsal: bool = False, mode: OperationMode | None = None
+) -> HttpResponse | None:
     """OperationModeErrorReply unless HGS is in the mode that an endpoint needs; a rehearsal needs none.
 
-    The mode is read for each request: a switch counts at once on every node. Raises Unavailable before HGS is
-    initialised.
+    ``mode``: the mode in force, where the caller has just read it. It is read for each request: a switch counts at once
+    on every node. Raises Unavailable before HGS is initialised.
     """
-    mode = configuration().mode
+    mode = mode or OperationMode(configuration().mode)
     if is_rehearsal or mode == needed:
         return None
     return reply(hgsa.OperationModeErrorReply(False, hgsa.AttestationOperationMode(mode)))

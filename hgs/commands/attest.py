@@ -6,94 +6,118 @@ exchanges are used up, the signer of health certificates. Several HGS nodes over
 
 import logging
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
 from hgs.attestation import exchange
 from hgs.attestation.ekcert import parse_ek_certificate
-from hgs.attestation.endorsement import EndorsementKey, endorsement_from_certificate, endorsement_from_public
+from hgs.attestation.endorsement import (
+    EndorsementKey,
+    EndorsementTrust,
+    KnownHost,
+    endorsement_from_certificate,
+    endorsement_from_public,
+)
 from hgs.attestation.errors import AttestationError
 from hgs.attestation.replies import error_reply
 from hgs.attestation.tpm import TpmtPublic
 from hgs.commands.answers import Answer
 from hgs.commands.health_certificates import certify
 from hgs.commands.verdicts import store
-from hgs.models import PolicyVersion, TpmHost, UsedContext
-from hgs.selectors import keys, trust
-from hgs.selectors.configuration import configuration
+from hgs.models import Attestation, PolicyVersion, TpmHost, UsedContext
+from hgs.selectors.in_force import InForce, in_force
 from hgs.wire import hgsa, rtpm
 from hgs.wire.errors import WireError
 
 log = logging.getLogger(__name__)
 
+SWEEP_ONE_IN: Final = 64
+"""Used contexts that have expired are swept at one attestation in so many."""
+
 
 @dataclass(frozen=True)
 class Evidence:
-    """What both protocol versions come down to."""
+    """What both protocol versions come down to. ``host``: the row of the endorsement key, of whichever version."""
 
     session_id: UUID
     requested: tuple[hgsa.AttestationResultType, ...]
     endorsement: EndorsementKey
+    host: TpmHost | None
     context: rtpm.RtpmContext
     version: PolicyVersion
     is_rehearsal: bool
+    found: InForce
+
+    @property
+    def trust(self) -> EndorsementTrust:
+        """Which host this may be, in the version that it speaks, and the TPM makers it may come from."""
+        host, makers = self.host, self.found.trusted.authorities
+        known = None
+        if host is not None and host.policy_version == self.version:
+            known = KnownHost(host.name, without_certificate=not host.ek_certificate)
+        return EndorsementTrust({self.endorsement.ek_hash: known}.get, makers.roots, makers.intermediates)
 
 
-def attest(message: hgsa.Message, now: datetime, *, is_rehearsal: bool = False) -> Answer:
+def attest(message: hgsa.Message, now: datetime, found: InForce | None = None, *, is_rehearsal: bool = False) -> Answer:
     """Answer one message of the RTPM exchange, of version 1 or 2 ([MS-HGSA] 3.1.5.1).
 
-    A rehearsal is judged and stored like an attestation, and gives no certificate.
-
-    Raises Unavailable when HGS is not initialised.
+    Only hosts and artefacts of the message's version count. A rehearsal is judged and stored like an attestation, and
+    gives no certificate. Raises Unavailable when HGS is not initialised.
     """
-    configuration()
-    if isinstance(message, hgsa.TpmRequestInitial):
-        return _answer_initial(message)
+    found = found or in_force()
     try:
-        evidence = _evidence(message, is_rehearsal)
-    except (AttestationError, WireError) as error:
-        return Answer(hgsa.PayloadErrorReply(retryable=False), reason=error.message)
-    if evidence is None:
-        return Answer(hgsa.PayloadErrorReply(retryable=False), reason="The message is not one of this exchange.")
-    try:
+        if isinstance(message, hgsa.TpmRequestInitial):
+            return _answer_initial(message)
+        evidence = _evidence(message, found, is_rehearsal)
+        if evidence is None:
+            return Answer(hgsa.PayloadErrorReply(retryable=False), reason="The message is not one of this exchange.")
         return _begin(evidence, now) if evidence.context.state is None else _finish(evidence, now)
     except (AttestationError, WireError) as error:
         return Answer(hgsa.PayloadErrorReply(retryable=False), reason=error.message)
 
 
-def _evidence(message: hgsa.Message, is_rehearsal: bool) -> Evidence | None:
+def _evidence(message: hgsa.Message, found: InForce, is_rehearsal: bool) -> Evidence | None:
     if isinstance(message, hgsa.AttestationRequest):
         certificate = message.find(hgsa.AttestationProvidedContentType.ENDORSEMENT_KEY_CERTIFICATE)
-        context = message.find(hgsa.AttestationProvidedContentType.RTPM_CONTEXT)
-        if certificate is None or context is None:
+        content = message.find(hgsa.AttestationProvidedContentType.RTPM_CONTEXT)
+        if certificate is None or content is None:
             return None
-        endorsement = endorsement_from_certificate(certificate)
-        parsed, version = rtpm.parse_context(context), PolicyVersion.V2
-        return Evidence(message.session_id, message.requested, endorsement, parsed, version, is_rehearsal)
-    if isinstance(message, hgsa.TpmRequestContinue):
-        endorsement = _registered(endorsement_from_public(TpmtPublic.parse(message.rtpm_public_endorsement_key)))
-        parsed, version = rtpm.parse_context(message.rtpm_new_context), PolicyVersion.V1
-        return Evidence(message.session_id, message.requested, endorsement, parsed, version, is_rehearsal)
-    return None
+        context, endorsement = rtpm.parse_context(content), endorsement_from_certificate(certificate)
+        host, version = _row(endorsement), PolicyVersion.V2
+    elif isinstance(message, hgsa.TpmRequestContinue):
+        context = rtpm.parse_context(message.rtpm_new_context)
+        endorsement = _bare(message)
+        host, version = _row(endorsement), PolicyVersion.V1
+        endorsement = _with_certificate(endorsement, host)
+    else:
+        return None
+    return Evidence(message.session_id, message.requested, endorsement, host, context, version, is_rehearsal, found)
 
 
-def _registered(endorsement: EndorsementKey) -> EndorsementKey:
-    """Version 1 sends a bare key; its certificate is the one that was approved with the host."""
-    known = TpmHost.objects.filter(ek_hash=endorsement.ek_hash).values_list("ek_certificate", flat=True).first()
-    certificate = None if known is None else parse_ek_certificate(bytes(known))
-    return EndorsementKey(endorsement.public, endorsement.spki, certificate)
+def _bare(message: hgsa.TpmRequestInitial | hgsa.TpmRequestContinue) -> EndorsementKey:
+    return endorsement_from_public(TpmtPublic.parse(message.rtpm_public_endorsement_key))
+
+
+def _row(endorsement: EndorsementKey) -> TpmHost | None:
+    return TpmHost.objects.filter(ek_hash=endorsement.ek_hash).defer("ek_public").first()
+
+
+def _with_certificate(endorsement: EndorsementKey, host: TpmHost | None) -> EndorsementKey:
+    """Version 1 sends a bare key; its certificate is the one that was approved with the host, if there is one."""
+    if host is None or not host.ek_certificate:
+        return endorsement
+    return EndorsementKey(endorsement.public, endorsement.spki, parse_ek_certificate(bytes(host.ek_certificate)))
 
 
 def _answer_initial(message: hgsa.TpmRequestInitial) -> Answer:
     """Version 1 asks first whether the endorsement key is known; nothing is stored yet."""
-    try:
-        endorsement = endorsement_from_public(TpmtPublic.parse(message.rtpm_public_endorsement_key))
-    except AttestationError as error:
-        return Answer(hgsa.PayloadErrorReply(retryable=False), reason=error.message)
-    if trust.find_host(endorsement.ek_hash) is None:
+    host = _row(_bare(message))
+    if host is None or host.policy_version != PolicyVersion.V1:
         return Answer(hgsa.UnauthorizedErrorReply(retryable=False), reason="The endorsement key is not registered.")
     return Answer(hgsa.TpmReplyContinue(rtpm.RtpmContext().serialise()))
 
@@ -103,54 +127,69 @@ def _begin(evidence: Evidence, now: datetime) -> Answer:
         evidence.session_id,
         evidence.endorsement,
         evidence.context,
-        trust=trust.endorsement_trust(),
-        seal_keys=keys.exchange_state_keys(),
+        trust=evidence.trust,
+        seal_keys=evidence.found.trusted.exchange_state_keys,
         now=now,
         random_bytes=os.urandom,
     )
     if isinstance(answer, exchange.Challenge):
         return Answer(hgsa.TpmReplyContinue(answer.context.serialise()))
     with transaction.atomic():
-        stored = store(answer.verdict, now, version=evidence.version, is_rehearsal=evidence.is_rehearsal)
+        stored = _store(evidence, exchange.Outcome(answer.verdict), now)
     return Answer(error_reply(answer.verdict), stored, answer.verdict.summary)
 
 
 def _finish(evidence: Evidence, now: datetime) -> Answer:
+    trusted = evidence.found.trusted
     outcome = exchange.finish(
         evidence.session_id,
         evidence.endorsement,
         evidence.context,
         requested=evidence.requested,
-        trust=trust.endorsement_trust(),
-        policies=trust.policy_set(),
-        seal_keys=keys.exchange_state_keys(),
+        trust=evidence.trust,
+        policies=trusted.policies[evidence.version],
+        seal_keys=trusted.exchange_state_keys,
         now=now,
     )
-    certificates = {} if evidence.is_rehearsal else certify(outcome.verdict.ek_hash, outcome.keys, now)
-    with transaction.atomic():
-        if not _use_up(outcome, now):
-            return Answer(hgsa.RtpmErrorReply(retryable=True), reason="The exchange was finished before: a replay.")
-        stored = store(
-            outcome.verdict,
-            now,
-            version=evidence.version,
-            certificates=certificates.values(),
-            log=outcome.log,
-            is_rehearsal=evidence.is_rehearsal,
-        )
+    issued = {} if evidence.is_rehearsal else certify(outcome.verdict.ek_hash, outcome.keys, now, evidence.found)
+    stored = _store_once(evidence, outcome, now, issued.values())
+    if stored is None:
+        return Answer(hgsa.RtpmErrorReply(retryable=True), reason="The exchange was finished before: a replay.")
     if outcome.verdict.passed:
-        return Answer(hgsa.HealthCertificateReply(tuple(certificates.items())), stored)
+        return Answer(hgsa.HealthCertificateReply(tuple(issued.items())), stored)
     return Answer(error_reply(outcome.verdict), stored, outcome.verdict.summary)
 
 
-def _use_up(outcome: exchange.Outcome, now: datetime) -> bool:
-    """Note that this exchange is over; False when it was over before, whichever node answered then."""
-    UsedContext.objects.filter(expires_at__lt=now).delete()
-    if outcome.context_id is None or outcome.expires_at is None:
-        return not outcome.verdict.passed  # nothing that passed may be without an identity
+def _store_once(
+    evidence: Evidence, outcome: exchange.Outcome, now: datetime, issued: Iterable[bytes]
+) -> Attestation | None:
+    """Store what the exchange came to and note that it is over; None when it was over before, on whichever node."""
+    context_id, expires_at = outcome.context_id, outcome.expires_at
+    if context_id is None or expires_at is None:
+        if outcome.verdict.passed:  # nothing that passed may be without an identity
+            raise AssertionError("An exchange without an identity has passed.")
+        with transaction.atomic():
+            return _store(evidence, outcome, now, issued)
     try:
         with transaction.atomic():
-            UsedContext(id=outcome.context_id, expires_at=outcome.expires_at).save(force_insert=True)
+            UsedContext(id=context_id, expires_at=expires_at).save(force_insert=True)
+            stored = _store(evidence, outcome, now, issued)
+            if stored.id.int % SWEEP_ONE_IN == 0:
+                UsedContext.objects.filter(expires_at__lt=now).delete()
+            return stored
     except IntegrityError:
-        return False
-    return True
+        if UsedContext.objects.filter(pk=context_id).exists():
+            return None
+        raise
+
+
+def _store(evidence: Evidence, outcome: exchange.Outcome, now: datetime, issued: Iterable[bytes] = ()) -> Attestation:
+    return store(
+        outcome.verdict,
+        now,
+        host=evidence.host,
+        version=evidence.version,
+        certificates=issued,
+        log=outcome.log,
+        is_rehearsal=evidence.is_rehearsal,
+    )

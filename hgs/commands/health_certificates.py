@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from hgs.attestation.healthcert import CertificateKind, issue_health_certificate
 from hgs.attestation.tpm import PublicKey
-from hgs.selectors import keys
+from hgs.commands import signers
+from hgs.selectors.in_force import InForce, in_force
 from hgs.wire.hgsa import AttestationResultType
 
 _KINDS: Final = {
@@ -19,15 +20,19 @@ _KINDS: Final = {
 
 
 def certify(
-    identity: str, proven: Mapping[AttestationResultType, PublicKey], now: datetime
+    identity: str,
+    proven: Mapping[AttestationResultType, PublicKey],
+    now: datetime,
+    found: InForce | None = None,
 ) -> dict[AttestationResultType, bytes]:
     """A health certificate (DER) for each key that a passed host proved to be its own.
 
-    ``identity``: SHA-256, hex, of what identifies the host; the subject of its certificates.
+    ``identity``: SHA-256, hex, of what identifies the host; the subject of its certificates. ``found``: what counts
+    now, where the caller has just read it. Raises Unavailable without a signer that is valid.
     """
     if not proven:
         return {}
-    signer = keys.attestation_signer()
+    signer = signers.signer_at(now, found or in_force())
     issued: dict[AttestationResultType, bytes] = {}
     for kind, public_key in proven.items():
         if not isinstance(public_key, rsa.RSAPublicKey):

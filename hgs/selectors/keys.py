@@ -5,16 +5,17 @@ exact sealed bytes they came from: a changed row is opened anew.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
-from functools import lru_cache
+from datetime import datetime, timedelta
+from functools import cached_property, lru_cache
 from typing import Final
 from uuid import UUID
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_der_private_key
+from django.db.models import QuerySet
 
-from hgs.attestation.healthcert import TrustedSigner
+from hgs.attestation.healthcert import MAX_LIFETIME, TrustedSigner
 from hgs.keyprotection.guardian import Guardian, GuardianKeys, guardian_keys_from
 from hgs.keyprotection.metadata import CommunicationsKey, serialise_metadata
 from hgs.keyprotection.secret import Secret
@@ -26,6 +27,8 @@ from portal.kernel.actor import Actor
 from portal.kernel.errors import Unavailable
 from portal.kernel.policy import require
 
+OVERLAP: Final = MAX_LIFETIME + timedelta(hours=1)
+"""How long a superseded signer stays trusted: the life of a health certificate, and room for clocks that differ."""
 _CERTIFIED: Final = tuple(purpose for purpose in KeyPurpose if purpose is not KeyPurpose.EXCHANGE_STATE)
 
 
@@ -36,7 +39,7 @@ class KeyPair:
     certificate: bytes
     key: rsa.RSAPrivateKey
 
-    @property
+    @cached_property
     def x509(self) -> x509.Certificate:
         """The certificate, parsed."""
         return x509.load_der_x509_certificate(self.certificate)
@@ -63,7 +66,12 @@ def exchange_state_keys() -> list[bytes]:
 
 def attestation_signer() -> KeyPair:
     """The signer of new health certificates."""
-    return _pair(_enabled(KeyPurpose.ATTESTATION_SIGNER)[0])
+    return _pair(primary_signer())
+
+
+def primary_signer() -> ServiceKey:
+    """The row of the signer of new health certificates."""
+    return _enabled(KeyPurpose.ATTESTATION_SIGNER)[0]
 
 
 def trusted_signers() -> list[TrustedSigner]:
@@ -72,6 +80,23 @@ def trusted_signers() -> list[TrustedSigner]:
         TrustedSigner(x509.load_der_x509_certificate(bytes(record.certificate)), record.deny_issued_before)
         for record in _enabled(KeyPurpose.ATTESTATION_SIGNER)
     ]
+
+
+def retire_at() -> datetime | None:
+    """When the first signer that was superseded, and is still trusted, has signed nothing any more that counts."""
+    first = _superseded().order_by("superseded_at").values_list("superseded_at", flat=True).first()
+    return None if first is None else first + OVERLAP
+
+
+def retirable_signers(now: datetime) -> list[ServiceKey]:
+    """Signers that were superseded so long ago that every certificate they signed is over."""
+    return list(_superseded().filter(superseded_at__lte=now - OVERLAP))
+
+
+def _superseded() -> QuerySet[ServiceKey]:
+    return ServiceKey.objects.filter(
+        purpose=KeyPurpose.ATTESTATION_SIGNER, is_enabled=True, is_primary=False, superseded_at__isnull=False
+    )
 
 
 def guardian_keys() -> tuple[GuardianKeys, ...]:

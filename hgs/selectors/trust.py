@@ -3,21 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
 from django.db.models import OuterRef, QuerySet, Subquery
 
-from hgs.artefacts import measured_baseline
-from hgs.attestation.baseline import Baseline as MeasuredBaseline
 from hgs.attestation.ekcert import EkCertificate, load_trusted_certificate, parse_ek_certificate, verify_ek_chain
-from hgs.attestation.endorsement import EndorsementTrust, KnownHost
 from hgs.attestation.errors import AttestationError
-from hgs.attestation.policies import NamedBaseline, NamedDigest, PolicySet
 from hgs.models import Attestation, Baseline, CiPolicy, TpmHost, TrustedTpmRoot
 from hgs.policy import Action, may
-from hgs.selectors.policies import states
+from hgs.selectors.in_force import authorities
 from portal.kernel.actor import Actor
 from portal.kernel.errors import Invalid, NotFound
 from portal.kernel.policy import require
@@ -33,41 +28,14 @@ class CertificateAuthority:
     is_root: bool
 
 
-# ---- for the attestation core --------------------------------------------------------------------------------------
-
-
-def find_host(ek_hash: str) -> KnownHost | None:
-    """The host with this endorsement key, if HGS knows it."""
-    name = TpmHost.objects.filter(ek_hash=ek_hash).values_list("name", flat=True).first()
-    return None if name is None else KnownHost(name)
-
-
-def endorsement_trust() -> EndorsementTrust:
-    """Known hosts, and the TPM makers they may come from."""
-    roots, intermediates = _authorities()
-    return EndorsementTrust(find_host, roots, intermediates)
-
-
-def policy_set() -> PolicySet:
-    """Everything the policies compare a host with: only what is enabled."""
-    return PolicySet(
-        states=states(),
-        baselines=tuple(
-            NamedBaseline(baseline.name, _measured(bytes(baseline.content)))
-            for baseline in Baseline.objects.filter(is_enabled=True)
-        ),
-        ci_policies=tuple(
-            NamedDigest(name, digest)
-            for name, digest in CiPolicy.objects.filter(is_enabled=True).values_list("name", "digest")
-        ),
-    )
+# ---- for commands ----------------------------------------------------------------------------------------------------
 
 
 def check_ek_certificate(der: bytes, now: datetime) -> Sequence[EkCertificate]:
     """The path of an endorsement key certificate to a trusted root, leaf first. Raises Invalid with the reason."""
-    roots, intermediates = _authorities()
+    trusted = authorities()
     try:
-        return verify_ek_chain(parse_ek_certificate(der), roots, intermediates, now)
+        return verify_ek_chain(parse_ek_certificate(der), trusted.roots, trusted.intermediates, now)
     except AttestationError as error:
         raise Invalid("ek-certificate", error.message, _ADD_ROOT) from error
 
@@ -81,24 +49,6 @@ def read_certificate_authority(der: bytes) -> CertificateAuthority:
     if not certificate.is_ca:
         raise Invalid("not-an-authority", f"{certificate.subject_name} is not a certificate authority's certificate.")
     return CertificateAuthority(certificate.subject_name, certificate.subject == certificate.issuer)
-
-
-def _authorities() -> tuple[list[EkCertificate], list[EkCertificate]]:
-    roots: list[EkCertificate] = []
-    intermediates: list[EkCertificate] = []
-    for der, is_root in TrustedTpmRoot.objects.values_list("certificate", "is_root"):
-        (roots if is_root else intermediates).append(_parsed(bytes(der)))
-    return roots, intermediates
-
-
-@lru_cache(maxsize=256)
-def _parsed(der: bytes) -> EkCertificate:
-    return parse_ek_certificate(der)
-
-
-@lru_cache(maxsize=256)
-def _measured(content: bytes) -> MeasuredBaseline:
-    return measured_baseline(content)
 
 
 # ---- for people ----------------------------------------------------------------------------------------------------

@@ -12,9 +12,10 @@ from django.test import Client
 
 from hgs.attestation.healthcert import make_signer
 from hgs.commands import initialise as initialising
+from hgs.commands import signers
 from hgs.commands.submissions import approve, submit
 from hgs.commands.trust import add_tpm_root
-from hgs.models import Submission
+from hgs.models import OperationMode, Submission
 from portal.accounts.models import User
 from portal.kernel.actor import Actor, ActorKind, Role, user_actor
 from tests.hgs.attestation.boots import CI_POLICY, Boot
@@ -79,8 +80,8 @@ def initialised(db: None, monkeypatch: pytest.MonkeyPatch, signer: tuple[x509.Ce
     """An HGS in TPM mode, with keys made once for the whole run."""
     monkeypatch.setattr(initialising, "create_guardian_keys", lambda *_: lab())
     monkeypatch.setattr(initialising, "create_communications_key", lambda *_: communications())
-    monkeypatch.setattr(initialising, "make_signer", lambda *_: signer)
-    initialising.initialise(ADMIN, trust_tpm=True, name="lab")
+    monkeypatch.setattr(signers, "make_signer", lambda *_: signer)
+    initialising.initialise(ADMIN, mode=OperationMode.TPM, name="lab")
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,8 @@ from tests.hgs.attestation.tpm_hosts import Manufacturer, PythonTpm, answer
 ENCRYPTION = hgsa.AttestationResultType.VSM_IDENTITY_ENCRYPTION_KEY_CERTIFICATE
 SIGNING = hgsa.AttestationResultType.VSM_IDENTITY_SIGNING_KEY_CERTIFICATE
 ATTEST = "/Attestation/v2.0/attest"
+ATTEST_V1 = "/Attestation/v1.0/attest"
+REHEARSE = "/Attestation/rehearsal/v2.0/attest"
 ROLL = "/KeyProtection/service/v2.0/rolltransportkey"
 Content = hgsa.AttestationProvidedContentType
 
@@ -76,7 +78,7 @@ class Host:
                 (Content.RTPM_CONTEXT, context.serialise()),
             ),
         )
-        return post(client, ATTEST, request)
+        return post(client, changes.pop("path", ATTEST), request)
 
     def begin(self, client: Client) -> Reply:
         return self.send(client, RtpmContext(None, ((BlobType.AK_PUBLIC, self.tpm.ak_public.serialise()),)))
@@ -92,6 +94,32 @@ class Host:
 
     def attest(self, client: Client) -> Reply:
         return self.send(client, self.second(client))
+
+    def initial_v1(self, client: Client, prefix: str = "", **changes: Any) -> Reply:
+        """Version 1 asks first whether the endorsement key is known."""
+        requested = changes.get("requested", (ENCRYPTION,))
+        message = hgsa.TpmRequestInitial(self.session, requested, self.tpm.ek_public.serialise())
+        return post(client, ATTEST_V1.replace("/v1.0", f"{prefix}/v1.0"), message)
+
+    def continue_v1(self, client: Client, context: RtpmContext, prefix: str = "", **changes: Any) -> Reply:
+        requested = changes.get("requested", (ENCRYPTION,))
+        key = self.tpm.ek_public.serialise()
+        message = hgsa.TpmRequestContinue(self.session, requested, key, context.serialise())
+        return post(client, ATTEST_V1.replace("/v1.0", f"{prefix}/v1.0"), message)
+
+    def open_v1(self, client: Client, **changes: Any) -> Reply:
+        opening = RtpmContext(None, ((BlobType.AK_PUBLIC, self.tpm.ak_public.serialise()),))
+        return self.continue_v1(client, opening, **changes)
+
+    def attest_v1(self, client: Client, **changes: Any) -> Reply:
+        """All of version 1: the initial request, its empty context, and both rounds."""
+        initial = self.initial_v1(client, **changes).message
+        assert isinstance(initial, hgsa.TpmReplyContinue), initial
+        assert parse_context(initial.rtpm_active_context) == RtpmContext()
+        challenged = self.open_v1(client, **changes).message
+        assert isinstance(challenged, hgsa.TpmReplyContinue), challenged
+        challenge = parse_context(challenged.rtpm_active_context)
+        return self.continue_v1(client, answer(self.tpm, challenge, self.log), **changes)
 
     def decrypt(self, ciphertext: bytes) -> bytes:
         oaep = padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=None)

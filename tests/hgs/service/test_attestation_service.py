@@ -9,11 +9,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from django.test import Client
 
 from hgs.attestation.healthcert import CertificateKind, TrustedSigner, verify_health_certificate
+from hgs.commands import attest as attesting
 from hgs.commands import verdicts
 from hgs.commands.initialise import initialise
 from hgs.commands.policies import set_policy_enabled
 from hgs.commands.trust import remove_host, set_artefact_enabled
-from hgs.models import Attestation, CiPolicy, TpmHost, UsedContext
+from hgs.models import Attestation, CiPolicy, OperationMode, TpmHost, UsedContext
 from hgs.wire import certbag, hgsa
 from hgs.wire.rtpm import BlobType, RtpmContext, parse_context
 from portal.kernel.errors import Conflict
@@ -97,21 +98,6 @@ def test_the_first_round_stores_nothing(client: Client, fabric: Trusting, hv01: 
     assert not UsedContext.objects.exists()
 
 
-def test_version_1_messages_attest_with_the_certificate_that_was_approved(
-    client: Client, fabric: Trusting, hv01: Host
-) -> None:
-    path, ek = "/Attestation/v1.0/attest", hv01.tpm.ek_public.serialise()
-    first = post(client, path, hgsa.TpmRequestInitial(hv01.session, (ENCRYPTION,), ek))
-    assert isinstance(first.message, hgsa.TpmReplyContinue)
-    opening = RtpmContext(None, ((BlobType.AK_PUBLIC, hv01.tpm.ak_public.serialise()),))
-    continued = hgsa.TpmRequestContinue(hv01.session, (ENCRYPTION,), ek, opening.serialise())
-    second = post(client, path, continued).message
-    assert isinstance(second, hgsa.TpmReplyContinue)
-    evidence = answer(hv01.tpm, parse_context(second.rtpm_active_context), hv01.log).serialise()
-    third = post(client, path, hgsa.TpmRequestContinue(hv01.session, (ENCRYPTION,), ek, evidence))
-    assert third.certificate
-
-
 def test_version_1_tells_an_unknown_key_at_once(client: Client, fabric: Trusting, hv02: Host) -> None:
     message = hgsa.TpmRequestInitial(hv02.session, (ENCRYPTION,), hv02.tpm.ek_public.serialise())
     reply = post(client, "/Attestation/v1.0/attest", message)
@@ -187,8 +173,9 @@ def test_a_failed_attempt_uses_its_context_up_too(client: Client, fabric: Trusti
 
 
 def test_used_contexts_are_swept_when_they_have_expired(
-    client: Client, fabric: Trusting, hv01: Host, clock: Clock
+    client: Client, fabric: Trusting, hv01: Host, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(attesting, "SWEEP_ONE_IN", 1)
     hv01.attest(client)
     before = UsedContext.objects.get().pk
     clock.forward(minutes=10)
@@ -290,6 +277,7 @@ def test_each_host_keeps_its_latest_attestations_alone(
     client: Client, fabric: Trusting, hv01: Host, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verdicts, "KEPT_PER_HOST", 2)
+    monkeypatch.setattr(verdicts, "SWEEP_ONE_IN", 1)
     for _ in range(3):
         clock.forward(seconds=1)
         last = hv01.attest(client)
@@ -301,6 +289,7 @@ def test_attempts_that_prove_nothing_push_no_proven_ones_out(
     client: Client, fabric: Trusting, hv01: Host, hv02: Host, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verdicts, "KEPT_UNPROVEN", 2)
+    monkeypatch.setattr(verdicts, "SWEEP_ONE_IN", 1)
     hv01.attest(client)
     for _ in range(4):
         clock.forward(seconds=1)
@@ -311,7 +300,7 @@ def test_attempts_that_prove_nothing_push_no_proven_ones_out(
 
 def test_only_an_empty_hgs_is_initialised(initialised: None) -> None:
     with pytest.raises(Conflict):
-        initialise(ADMIN, trust_tpm=True)
+        initialise(ADMIN, mode=OperationMode.TPM)
 
 
 def test_a_boot_that_measured_no_identity_key_gets_no_certificate(client: Client, fabric: Trusting, hv01: Host) -> None:

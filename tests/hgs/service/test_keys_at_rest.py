@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hgs.commands.initialise import initialise
 from hgs.keyprotection.secret import Secret
-from hgs.models import KeyPurpose, ServiceKey
+from hgs.models import KeyPurpose, OperationMode, ServiceKey
 from hgs.sealing import SealingError, seal, unseal
 from hgs.selectors import keys
 from portal.kernel.errors import Denied, Invalid, Unavailable
@@ -45,7 +45,7 @@ def traces(key: rsa.RSAPrivateKey) -> list[bytes]:
 
 @pytest.mark.django_db
 def test_a_real_initialisation_leaves_no_private_key_in_clear() -> None:
-    initialise(ADMIN, trust_tpm=True)
+    initialise(ADMIN, mode=OperationMode.TPM)
     content = dump()
     guardian = keys.guardian_keys()[0]
     opened = [guardian.signing_key, guardian.encryption_key, keys.attestation_signer().key]
@@ -68,14 +68,12 @@ def test_every_purpose_has_one_primary_key(initialised: None) -> None:
 
 
 @pytest.mark.django_db
-def test_initialising_needs_an_administrator_a_mode_and_a_name() -> None:
+def test_initialising_needs_an_administrator_and_a_name() -> None:
     for actor in (FABRIC, REVIEWER):
         with pytest.raises(Denied):
-            initialise(actor, trust_tpm=True)
+            initialise(actor, mode=OperationMode.TPM)
     with pytest.raises(Invalid):
-        initialise(ADMIN, trust_tpm=False)
-    with pytest.raises(Invalid):
-        initialise(ADMIN, trust_tpm=True, name="\n")
+        initialise(ADMIN, mode=OperationMode.TPM, name="\n")
 
 
 @pytest.mark.django_db

@@ -1,0 +1,35 @@
+"""Rows of HGS's own keys, sealed as they are made."""
+
+import hashlib
+from datetime import datetime
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from django.utils import timezone
+
+from hgs.keyprotection.secret import Secret
+from hgs.models import KeyPurpose, ServiceKey
+from hgs.sealing import seal
+from portal.kernel.ids import new_id
+
+
+def certified_record(
+    purpose: KeyPurpose, key: rsa.RSAPrivateKey, certificate: bytes, now: datetime | None = None
+) -> ServiceKey:
+    """A primary key with its certificate (DER), not saved yet."""
+    private = Secret(key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
+    return sealed_record(purpose, private, certificate, now)
+
+
+def sealed_record(purpose: KeyPurpose, secret: Secret, certificate: bytes, now: datetime | None = None) -> ServiceKey:
+    """A primary key of any kind, not saved yet; ``certificate`` is empty where it has none."""
+    record_id = new_id()
+    return ServiceKey(
+        id=record_id,
+        purpose=purpose,
+        certificate=certificate,
+        fingerprint=hashlib.sha256(certificate).hexdigest() if certificate else "",
+        sealed_key=seal(secret, purpose=purpose.value, record_id=record_id),
+        is_primary=True,
+        created_at=now or timezone.now(),
+    )
