@@ -10,6 +10,9 @@ from django.urls import URLPattern, path, re_path
 
 from hgs.api import attestation, domain_attestation, fabric, host_key_attestation, keyprotection
 
+PREFIXES = ("/attestation/", "/keyprotection/", "/fabric/v1/")
+"""How the paths of these routes begin, in lower case."""
+
 
 def _any_case(text: str) -> str:
     """A pattern for ``text`` in any case; an inline flag would keep Django from reversing any route."""

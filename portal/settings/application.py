@@ -42,6 +42,7 @@ MIDDLEWARE: list[str] = []
 if HAS_PAGES:
     MIDDLEWARE = [
         "django.middleware.security.SecurityMiddleware",
+        *(["hgs.api.protocols.ProtocolsFirst"] if IS_HGS else []),
         "whitenoise.middleware.WhiteNoiseMiddleware",
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.middleware.locale.LocaleMiddleware",
