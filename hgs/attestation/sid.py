@@ -8,7 +8,8 @@ from hgs.attestation.errors import Malformed, Unsupported
 
 MAX_SUBAUTHORITIES: Final = 15
 _TEXT: Final = re.compile(r"S-1-(0|[1-9][0-9]{0,14})((?:-(?:0|[1-9][0-9]{0,9})){1,15})")
-_NT_AUTHORITY: Final = 5
+NT_AUTHORITY: Final = 5
+"""The authority of accounts and groups; others say how somebody signed in."""
 _DOMAIN: Final = 21
 _FIRST_OWN_RID: Final = 1000
 """Relative identifiers below this are given out by Windows itself; those of an administrator's own groups follow."""
@@ -63,6 +64,14 @@ class Sid:
         return Sid(self.authority, (*self.subauthorities, rid))
 
 
+def built_in_name(sid: Sid) -> str:
+    """The English name that Windows gives a well-known group; empty for any other."""
+    if (name := _EVERYBODY.get(str(sid))) is not None:
+        return name
+    is_of_domain = sid.authority == NT_AUTHORITY and len(sid.subauthorities) == 5 and sid.subauthorities[0] == _DOMAIN
+    return _BUILT_IN.get(sid.subauthorities[-1], "") if is_of_domain else ""
+
+
 def read_host_group(text: str) -> Sid:
     """The identifier of a group that may stand for guarded hosts.
 
@@ -72,7 +81,7 @@ def read_host_group(text: str) -> Sid:
     sid = Sid.parse(text)
     if (name := _EVERYBODY.get(str(sid))) is not None:
         raise Unsupported(f"{sid} is {name}: whoever has any account would count as a guarded host.")
-    if sid.authority != _NT_AUTHORITY or len(sid.subauthorities) != 5 or sid.subauthorities[0] != _DOMAIN:
+    if sid.authority != NT_AUTHORITY or len(sid.subauthorities) != 5 or sid.subauthorities[0] != _DOMAIN:
         raise Unsupported(f"{sid} is not a group of a domain (S-1-5-21-…).")
     rid = sid.subauthorities[-1]
     if rid < _FIRST_OWN_RID:
@@ -83,4 +92,4 @@ def read_host_group(text: str) -> Sid:
     return sid
 
 
-__all__ = ["MAX_SUBAUTHORITIES", "Sid", "read_host_group"]
+__all__ = ["MAX_SUBAUTHORITIES", "NT_AUTHORITY", "Sid", "built_in_name", "read_host_group"]

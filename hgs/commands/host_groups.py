@@ -1,20 +1,16 @@
 """Host groups: the domain groups whose members may attest in Active Directory mode."""
 
-import re
-from typing import Final
-
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from hgs import artefacts
+from hgs.commands.names import check_name
 from hgs.models import HostGroup, Submission
 from hgs.policy import Action, may
 from portal.kernel import audit
 from portal.kernel.actor import Actor
-from portal.kernel.errors import Conflict, Invalid
+from portal.kernel.errors import Conflict
 from portal.kernel.policy import require
-
-_NAME: Final = re.compile(r"(?! )[A-Za-z0-9](?:[A-Za-z0-9 ._()+-]{0,62}[A-Za-z0-9._()+-])?")
 
 
 def add_host_group(actor: Actor, name: str, sid: str) -> tuple[HostGroup, bool]:
@@ -23,12 +19,7 @@ def add_host_group(actor: Actor, name: str, sid: str) -> tuple[HostGroup, bool]:
     Raises Invalid for what is no identifier of a group of guarded hosts, Conflict for a name that is taken.
     """
     require(may(actor, Action.CHANGE_TRUST))
-    if not _NAME.fullmatch(name):
-        raise Invalid(
-            "host-group-name",
-            "A group's name has 1 to 64 letters, digits, spaces and . _ ( ) + -, and starts with a letter or digit.",
-            fields={"name": name[:64]},
-        )
+    check_name(name)
     group = artefacts.read_host_group(sid.encode())
     with transaction.atomic():
         record, created = register(actor, name, group)

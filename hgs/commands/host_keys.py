@@ -1,20 +1,16 @@
 """Host keys: the public keys by which hosts are known in host key mode."""
 
-import re
-from typing import Final
-
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from hgs import artefacts
+from hgs.commands.names import check_name
 from hgs.models import HostKey, Submission
 from hgs.policy import Action, may
 from portal.kernel import audit
 from portal.kernel.actor import Actor
-from portal.kernel.errors import Conflict, Invalid
+from portal.kernel.errors import Conflict
 from portal.kernel.policy import require
-
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def add_host_key(actor: Actor, name: str, content: bytes) -> tuple[HostKey, bool]:
@@ -24,12 +20,7 @@ def add_host_key(actor: Actor, name: str, content: bytes) -> tuple[HostKey, bool
     is taken.
     """
     require(may(actor, Action.CHANGE_TRUST))
-    if not _NAME.fullmatch(name):
-        raise Invalid(
-            "host-key-name",
-            "A name has 1 to 64 letters, digits, dots, hyphens and underscores, and starts with a letter or digit.",
-            fields={"name": name[:64]},
-        )
+    check_name(name, of_host=True)
     key = artefacts.read_host_key(content)
     with transaction.atomic():
         record, created = register(actor, name, key)

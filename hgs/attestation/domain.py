@@ -1,0 +1,205 @@
+"""Verdicts of the modes without a TPM: membership in a domain group, and possession of a host key.
+
+Nothing is said about what a host booted. A verdict has the same shape as in TPM mode: every check of the mode in its
+order, the first one that fails ends the examination, the others are listed as not reached.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from hgs.attestation.errors import AttestationError
+from hgs.attestation.host_key import HostPublicKey, verify_host_signature
+from hgs.attestation.identity_key import read_identity_key
+from hgs.attestation.pac import DomainAccount
+from hgs.attestation.sid import NT_AUTHORITY, Sid, built_in_name
+from hgs.attestation.verdict import (
+    AttestationStatus,
+    AttestationSubStatus,
+    CheckResult,
+    Failure,
+    Outcome,
+    Verdict,
+    sub_statuses_of,
+)
+from hgs.wire.hgsa import AttestationResultType
+
+TICKET, GROUP = "KerberosTicket", "HostGroup"
+HOST_KEY_KNOWN, HOST_KEY_SIGNATURE = "HostKeyKnown", "HostKeySignature"
+IDENTITY_KEY: Final = "IdentityKey"
+DOMAIN_CHECKS: Final = (TICKET, GROUP, IDENTITY_KEY)
+"""Codes of the checks of Active Directory mode, in their order."""
+HOST_KEY_CHECKS: Final = (HOST_KEY_KNOWN, HOST_KEY_SIGNATURE, IDENTITY_KEY)
+"""Codes of the checks of host key mode, in their order."""
+
+_NOT_REACHED: Final = "Not evaluated: an earlier check failed."
+_SHOWN_GROUPS: Final = 12
+_NOT_BOUND: Final = (
+    "The ticket is not bound to this request: over plain HTTP, somebody on the way could have changed what it asks for."
+)
+
+
+@dataclass(frozen=True)
+class NamedGroup:
+    """A registered host group."""
+
+    name: str
+    sid: Sid
+
+
+@dataclass(frozen=True)
+class DomainOutcome:
+    """A verdict of Active Directory mode. ``group`` is the registered one that the host is in, ``keys`` those to
+    certify; both empty unless the verdict passed."""
+
+    verdict: Verdict
+    group: NamedGroup | None = None
+    keys: Mapping[AttestationResultType, rsa.RSAPublicKey] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HostKeyOutcome:
+    """A verdict of host key mode, and the key to certify for a host that passed."""
+
+    verdict: Verdict
+    key: rsa.RSAPublicKey | None = None
+
+
+def host_name_of(account: DomainAccount) -> str:
+    """The name by which a domain account is shown as a host: ``HV01$`` is ``hv01``."""
+    shown = "".join(character for character in account.name.removesuffix("$").lower() if character.isprintable())
+    return shown[:64]
+
+
+def judge_domain_host(
+    account: DomainAccount,
+    groups: Sequence[NamedGroup],
+    requested: Sequence[tuple[AttestationResultType, bytes]],
+    *,
+    is_bound: bool,
+) -> DomainOutcome:
+    """Judge an account by its verified ticket.
+
+    ``requested``: the keys to certify as sent. ``is_bound``: the ticket's authenticator covers the request.
+    """
+    checks = _Checks(DOMAIN_CHECKS, host_name_of(account))
+    who = f"{account.domain}\\{account.name}"
+    try:
+        kind = "computer" if account.is_computer else "user"
+        evidence = {"account": who, "sid": str(account.sid), "kind": kind, "bound": "yes" if is_bound else "no"}
+        checks.passed(TICKET, f"The Kerberos ticket of {who} is for this service.", evidence)
+        if not is_bound:
+            checks.warnings.append(_NOT_BOUND)
+        group = _member_of(checks, account, groups)
+        keys = {result: _identity_key(checks, data) for result, data in requested}
+    except _Ended as ended:
+        return DomainOutcome(ended.verdict)
+    checks.passed(IDENTITY_KEY, _certifiable(keys.values()))
+    return DomainOutcome(checks.all_held(), group, keys)
+
+
+def judge_host_key(
+    known_as: str, host_key: HostPublicKey, host_key_sent: bytes, identity_key_sent: bytes, signature: bytes
+) -> HostKeyOutcome:
+    """Judge a host by its key. ``known_as``: the name under which the key is registered, empty where it is not."""
+    checks = _Checks(HOST_KEY_CHECKS, known_as)
+    evidence = {"fingerprint": host_key.fingerprint, "key": host_key.algorithm}
+    try:
+        if not known_as:
+            shown = f"{host_key.fingerprint[:12]}…"
+            raise checks.refuse(
+                HOST_KEY_KNOWN, f"The host key (sha256 {shown}) is not registered with this HGS.", evidence
+            )
+        checks.passed(HOST_KEY_KNOWN, f"The host key is registered as {known_as}.", evidence)
+        try:
+            scheme = verify_host_signature(host_key, signature, host_key_sent + identity_key_sent)
+        except AttestationError as error:
+            raise checks.refuse(HOST_KEY_SIGNATURE, error.message) from error
+        checks.passed(HOST_KEY_SIGNATURE, "The host key signed the request.", {"scheme": scheme})
+        key = _identity_key(checks, identity_key_sent)
+    except _Ended as ended:
+        return HostKeyOutcome(ended.verdict)
+    checks.passed(IDENTITY_KEY, _certifiable([key]))
+    return HostKeyOutcome(checks.all_held(), key)
+
+
+def _member_of(checks: "_Checks", account: DomainAccount, groups: Sequence[NamedGroup]) -> NamedGroup:
+    held = set(account.groups)
+    found = next((group for group in groups if group.sid in held), None)
+    if found is not None:
+        sentence = f"{account.name} is a member of the host group {found.name}."
+        checks.passed(GROUP, sentence, {"group": found.name, "sid": str(found.sid)})
+        return found
+    evidence = {"groups": ", ".join(map(str, account.groups)), "registered": ", ".join(g.name for g in groups)}
+    if not groups:
+        raise checks.refuse(GROUP, f"{account.name} is in no registered host group: HGS knows none.", evidence)
+    real = [sid for sid in account.groups if sid.authority == NT_AUTHORITY]
+    listed = [_shown(sid) for sid in real[:_SHOWN_GROUPS]]
+    if more := len(real) - len(listed):
+        listed.append(f"{more} more")
+    sentence = f"{account.name} is in no registered host group; its groups are {', '.join(listed)}."
+    raise checks.refuse(GROUP, sentence, evidence)
+
+
+def _shown(sid: Sid) -> str:
+    name = built_in_name(sid)
+    return f"{name} ({sid})" if name else str(sid)
+
+
+def _identity_key(checks: "_Checks", data: bytes) -> rsa.RSAPublicKey:
+    try:
+        return read_identity_key(data)
+    except AttestationError as error:
+        raise checks.refuse(IDENTITY_KEY, error.message) from error
+
+
+def _certifiable(keys: Iterable[rsa.RSAPublicKey]) -> str:
+    sizes = ", ".join(f"RSA {key.key_size}" for key in keys)
+    return f"The identity key can be certified ({sizes}). Nothing proves in this mode where its private half is kept."
+
+
+class _Ended(Exception):  # noqa: N818 - control flow inside this module only
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.summary)
+        self.verdict = verdict
+
+
+class _Checks:
+    """The checks made so far, of a fixed list."""
+
+    def __init__(self, codes: Sequence[str], host_name: str) -> None:
+        self._codes = codes
+        self._host_name = host_name
+        self._made: list[CheckResult] = []
+        self.warnings: list[str] = []
+
+    def passed(self, code: str, sentence: str, evidence: Mapping[str, str] | None = None) -> None:
+        self._made.append(CheckResult(code, Outcome.PASSED, sentence, evidence=evidence or {}))
+
+    def refuse(self, code: str, sentence: str, evidence: Mapping[str, str] | None = None) -> "_Ended":
+        is_key = code == IDENTITY_KEY
+        sub_status = AttestationSubStatus.VIRTUAL_SECURE_MODE if is_key else AttestationSubStatus.NO_INFORMATION
+        failed = CheckResult(code, Outcome.FAILED, sentence, sub_status=sub_status, evidence=evidence or {})
+        self._made.append(failed)
+        made = {check.code for check in self._made}
+        not_reached = [CheckResult(item, Outcome.SKIPPED, _NOT_REACHED) for item in self._codes if item not in made]
+        if is_key:
+            status, failure = AttestationStatus.INSECURE_HOST_CONFIGURATION, Failure.VIRTUAL_SECURE_MODE
+        else:
+            status, failure = AttestationStatus.UNAUTHORIZED_HOST, Failure.UNAUTHORIZED
+        return _Ended(self._verdict(status, (*self._made, *not_reached), failure))
+
+    def all_held(self) -> Verdict:
+        return self._verdict(AttestationStatus.PASSED, tuple(self._made), None)
+
+    def _verdict(self, status: AttestationStatus, checks: tuple[CheckResult, ...], failure: Failure | None) -> Verdict:
+        return Verdict(
+            status=status,
+            sub_statuses=sub_statuses_of(checks),
+            checks=checks,
+            failure=failure,
+            warnings=tuple(self.warnings),
+            host_name=self._host_name,
+        )
