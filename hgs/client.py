@@ -8,7 +8,7 @@ and read, nothing else). They need no Django. Every failure is one of HgsUnreach
 import base64
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -32,6 +32,7 @@ from hgs.wire.xmlform import XmlFormError
 __all__ = [
     "AttestationAnswer",
     "AttestationClient",
+    "CaptureReceipt",
     "FabricClient",
     "HgsError",
     "HgsProtocolError",
@@ -149,6 +150,18 @@ class SubmissionReceipt:
     name: str
     state: str
     reason: str
+    content_sha256: str = ""
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class CaptureReceipt:
+    """What became of hosts that booted alike: ``submitted``, ``approved``, ``waiting``, ``known`` or ``refused``."""
+
+    outcome: str
+    hosts: tuple[str, ...]
+    sentence: str
+    submission: SubmissionReceipt | None
 
 
 class FabricClient:
@@ -182,6 +195,19 @@ class FabricClient:
         """The submission as it stands."""
         return _receipt(self._json("GET", f"/fabric/v1/submissions/{submission_id}"))
 
+    def capture(self, attestation_id: UUID, name: str = "", submitted_by: str = "") -> SubmissionReceipt:
+        """Submit what an attestation measured as a baseline; without a name, host and date name it."""
+        body = {"submitted_by": submitted_by} | ({"name": name} if name else {})
+        return _receipt(self._json("POST", f"/fabric/v1/attestations/{attestation_id}/capture", body))
+
+    def capture_many(self, attestation_ids: Sequence[UUID], submitted_by: str = "") -> list[CaptureReceipt]:
+        """Submit what many attestations measured, once for hosts that booted alike."""
+        body = {"attestations": [str(one) for one in attestation_ids], "submitted_by": submitted_by}
+        found = self._json("POST", "/fabric/v1/captures", body).get("captures")
+        if not isinstance(found, list):
+            raise HgsProtocolError("HGS did not say what became of the captures.")
+        return [_captured(item) for item in found]
+
     def attestation(self, attestation_id: UUID) -> dict[str, Any]:
         """One attestation: id, at, host_name, ek_hash, passed, status, verdict, certificate_not_after."""
         return self._json("GET", f"/fabric/v1/attestations/{attestation_id}")
@@ -195,7 +221,7 @@ class FabricClient:
         return found
 
     def _json(
-        self, method: str, path: str, body: dict[str, str] | None = None, params: Mapping[str, str] | None = None
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, params: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
         content = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} if content is not None else None
@@ -266,6 +292,21 @@ def _receipt(value: dict[str, Any]) -> SubmissionReceipt:
             name=str(value["name"]),
             state=str(value["state"]),
             reason=str(value.get("reason", "")),
+            content_sha256=str(value.get("content_sha256", "")),
+            size=int(value.get("size", 0)),
         )
     except (KeyError, ValueError):
         raise HgsProtocolError("HGS did not answer with a submission.") from None
+
+
+def _captured(value: Any) -> CaptureReceipt:
+    try:
+        submission = value["submission"]
+        return CaptureReceipt(
+            outcome=str(value["outcome"]),
+            hosts=tuple(str(host) for host in value["hosts"]),
+            sentence=str(value["sentence"]),
+            submission=None if submission is None else _receipt(submission),
+        )
+    except (KeyError, TypeError):
+        raise HgsProtocolError("HGS did not say what became of a capture.") from None

@@ -20,8 +20,9 @@ from django.views.decorators.csrf import csrf_exempt
 
 from hgs.api.problems import problem, problem_of
 from hgs.api.requests import BodyRefused, read_body
+from hgs.commands.capture import MOST, Captured, capture_baseline, capture_baselines
 from hgs.commands.submissions import submit
-from hgs.models import Attestation, Submission
+from hgs.models import Attestation, OperationMode, Submission
 from hgs.selectors import attestations, overview, submissions
 from portal.kernel.actor import Actor, ActorKind, Role
 from portal.kernel.errors import DomainError, Invalid
@@ -84,10 +85,8 @@ def status(_request: HttpRequest, actor: Actor) -> HttpResponse:
 @fabric_endpoint("POST")
 def create_submission(request: HttpRequest, actor: Actor) -> HttpResponse:
     """POST /fabric/v1/submissions: 201 for a new one, 200 for one that was asked before."""
-    kind, name, content, person = _submission_of(read_body(request, MAX_BODY, _JSON))
-    if person:
-        actor = Actor(actor.kind, actor.id, f"{actor.name} ({person})", actor.roles, actor.via)
-    submission, created = submit(actor, kind, name, content)
+    body = _members(request, {"kind", "name", "content"}, {"submitted_by"})
+    submission, created = submit(_on_behalf(actor, body), body["kind"], body["name"], _content(body["content"]))
     response = JsonResponse(_submission_json(submission), status=201 if created else 200)
     response["Location"] = f"/fabric/v1/submissions/{submission.id}"
     return response
@@ -115,25 +114,73 @@ def show_attestation(_request: HttpRequest, actor: Actor, attestation_id: UUID) 
     return JsonResponse(_attestation_json(attestations.attestation(actor, attestation_id)))
 
 
-def _submission_of(body: bytes) -> tuple[str, str, bytes, str]:
-    """kind, name, content and the person behind it; a closed set of members, each a string."""
+@fabric_endpoint("POST")
+def capture(request: HttpRequest, actor: Actor, attestation_id: UUID) -> HttpResponse:
+    """POST /fabric/v1/attestations/{id}/capture: submit what it measured as a baseline; 201 with the submission."""
+    body = _members(request, set(), {"name", "submitted_by"})
+    found = attestations.attestation(actor, attestation_id)
+    submission = capture_baseline(_on_behalf(actor, body), found, body.get("name", ""))
+    response = JsonResponse(_submission_json(submission), status=201)
+    response["Location"] = f"/fabric/v1/submissions/{submission.id}"
+    return response
+
+
+@fabric_endpoint("POST")
+def capture_many(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """POST /fabric/v1/captures: submit what many measured, once for each different baseline; 200 with each result."""
+    body = _members(request, {"attestations"}, {"submitted_by"}, lists={"attestations"})
+    chosen = attestations.chosen(actor, _ids(body["attestations"]))
+    results = capture_baselines(_on_behalf(actor, body), chosen)
+    return JsonResponse({"captures": [_captured_json(item) for item in results]})
+
+
+def _members(
+    request: HttpRequest, required: set[str], optional: set[str], lists: frozenset[str] | set[str] = frozenset()
+) -> dict[str, Any]:
+    """The JSON object in the body: a closed set of members, each a string, those of ``lists`` a list of strings."""
     try:
-        value = json.loads(body)
+        value = json.loads(read_body(request, MAX_BODY, _JSON))
     except (ValueError, RecursionError):
         raise Invalid("json", "The request is not JSON.") from None
-    required, optional = {"kind", "name", "content"}, {"submitted_by"}
     if not isinstance(value, dict) or not required <= set(value) <= required | optional:
-        raise Invalid(
-            "submission-members", "A submission has the members kind, name, content and, if known, submitted_by."
-        )
-    if not all(isinstance(member, str) for member in value.values()):
-        raise Invalid("submission-members", "Every member of a submission is a string.")
+        needed, known = ", ".join(sorted(required)) or "none", ", ".join(sorted(optional))
+        raise Invalid("members", f"The request's members are not the right ones: needed {needed}; optional {known}.")
+    for name, member in value.items():
+        items = member if name in lists and isinstance(member, list) else [member]
+        if (name in lists) != isinstance(member, list) or not all(isinstance(item, str) for item in items):
+            raise Invalid("members", f"{name} is not a {'list of strings' if name in lists else 'string'}.")
+    return value
+
+
+def _on_behalf(actor: Actor, body: dict[str, Any]) -> Actor:
+    """The fabric, with the name of the person behind it, if it says who that is."""
+    person = "".join(character for character in body.get("submitted_by", "") if character.isprintable())[:100]
+    return Actor(actor.kind, actor.id, f"{actor.name} ({person})", actor.roles, actor.via) if person else actor
+
+
+def _content(text: str) -> bytes:
     try:
-        content = base64.b64decode(value["content"], validate=True)
+        return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise Invalid("submission-content", "content is not base64.", fields={"content": "not base64"}) from None
-    person = "".join(character for character in value.get("submitted_by", "") if character.isprintable())
-    return value["kind"], value["name"], content, person[:100]
+
+
+def _ids(texts: list[str]) -> list[UUID]:
+    if not 1 <= len(texts) <= MOST:
+        raise Invalid("attestations", f"Name 1 to {MOST} attestations.")
+    try:
+        return [UUID(text) for text in texts]
+    except ValueError:
+        raise Invalid("attestations", "An attestation is named by its id.") from None
+
+
+def _captured_json(item: Captured) -> dict[str, Any]:
+    return {
+        "outcome": item.outcome.value,
+        "hosts": list(item.hosts),
+        "sentence": item.sentence,
+        "submission": _submission_json(item.submission) if item.submission else None,
+    }
 
 
 def _submission_json(submission: Submission) -> dict[str, Any]:
@@ -143,6 +190,10 @@ def _submission_json(submission: Submission) -> dict[str, Any]:
         "name": submission.name,
         "state": submission.state,
         "reason": submission.reason,
+        "policy_version": submission.policy_version,
+        "content_sha256": submission.content_hash,
+        "size": len(submission.content),
+        "captured_from": str(submission.captured_from_id) if submission.captured_from_id else None,
         "submitted_at": submission.submitted_at.isoformat(),
         "decided_at": submission.decided_at.isoformat() if submission.decided_at else None,
     }
@@ -155,6 +206,11 @@ def _attestation_json(attestation: Attestation) -> dict[str, Any]:
         "at": attestation.at.isoformat(),
         "host_name": attestation.host_name,
         "ek_hash": attestation.ek_hash,
+        "identity": attestation.identity,
+        "mode": OperationMode(attestation.mode).name.lower().replace("_", "-"),
+        "policy_version": attestation.policy_version,
+        "is_rehearsal": attestation.is_rehearsal,
+        "log_sha256": attestation.log_id,
         "passed": attestation.passed,
         "status": attestation.status,
         "verdict": attestation.verdict,

@@ -53,4 +53,6 @@ urlpatterns = [
     path("fabric/v1/submissions/<uuid:submission_id>", fabric.show_submission),
     path("fabric/v1/attestations", fabric.list_attestations),
     path("fabric/v1/attestations/<uuid:attestation_id>", fabric.show_attestation),
+    path("fabric/v1/attestations/<uuid:attestation_id>/capture", fabric.capture),
+    path("fabric/v1/captures", fabric.capture_many),
 ]

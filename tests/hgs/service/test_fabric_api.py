@@ -11,7 +11,7 @@ from django.urls import get_resolver
 
 from hgs.models import Attestation, PolicyState, Submission, TpmHost
 from portal.accounts.models import User
-from tests.hgs.attestation.boots import CI_POLICY
+from tests.hgs.attestation.boots import CI_POLICY, Boot
 from tests.hgs.service.conftest import TOKEN, Trusting
 from tests.hgs.service.hosts import Host
 
@@ -159,3 +159,63 @@ def test_the_token_approves_nothing_on_any_route(client: Client, initialised: No
     assert not TpmHost.objects.exists()
     assert not PolicyState.objects.exists()
     assert not Attestation.objects.exists()
+
+
+# ---- capturing baselines -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def refused(client: Client, fabric: Trusting, hv01: Host) -> Attestation:
+    hv01.restart(Boot(identity=hv01.tpm.identity.public_key(), revoked=()))
+    hv01.attest(client)
+    return Attestation.objects.get()
+
+
+def post_json(client: Client, path: str, body: Any) -> Any:
+    return client.post(path, json.dumps(body), content_type="application/json", **TOKEN)
+
+
+def test_the_fabric_captures_and_hgs_decides(client: Client, refused: Attestation) -> None:
+    body = {"name": "r2", "submitted_by": "frank"}
+    answer = post_json(client, f"/fabric/v1/attestations/{refused.pk}/capture", body)
+    assert answer.status_code == 201
+    told = answer.json()
+    assert (told["state"], told["name"], told["captured_from"]) == ("pending", "r2", str(refused.pk))
+    assert told["content_sha256"] == refused.log_id
+    assert Submission.objects.get(pk=told["id"]).submitted_by == "fabric (frank)"
+
+
+def test_the_fabric_captures_many(client: Client, refused: Attestation) -> None:
+    answer = post_json(client, "/fabric/v1/captures", {"attestations": [str(refused.pk), str(uuid4())]})
+    (told,) = answer.json()["captures"]
+    assert (told["outcome"], told["hosts"], told["submission"]["state"]) == ("submitted", ["hv01"], "pending")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"attestations": []},
+        {"attestations": "x"},
+        {"attestations": ["x"]},
+        {"attestations": [1]},
+        {"attestations": [str(uuid4())] * 501},
+        {"attestations": [str(uuid4())], "approve": "yes"},
+    ],
+)
+def test_a_bad_capture_is_a_problem(client: Client, initialised: None, body: Any) -> None:
+    assert post_json(client, "/fabric/v1/captures", body).status_code == 400
+
+
+def test_what_cannot_be_captured_is_a_problem_with_its_reason(client: Client, fabric: Trusting, hv02: Host) -> None:
+    hv02.begin(client)
+    answer = post_json(client, f"/fabric/v1/attestations/{Attestation.objects.get().pk}/capture", {})
+    assert answer.status_code == 409
+    assert answer.json()["code"] == "nothing-to-capture"
+
+
+def test_an_attestation_says_mode_and_version(client: Client, refused: Attestation) -> None:
+    one = client.get(f"/fabric/v1/attestations/{refused.pk}", **TOKEN).json()
+    assert (one["mode"], one["policy_version"], one["is_rehearsal"]) == ("tpm", 2, False)
+    assert one["identity"] == one["ek_hash"]
+    assert one["log_sha256"] == refused.log_id
