@@ -71,7 +71,7 @@ def test_every_argument_changes_the_digest() -> None:
         (b"", Malformed),
         (POLICY[:60], Malformed),
         (b"\x00" * 100, Malformed),
-        (b"\x09" + POLICY[1:], Unsupported),
+        (b"\x0c" + POLICY[1:], Unsupported),
         (POLICY[:0x28] + b"\xff\xff\xff\x7f" + POLICY[0x2C:], Malformed),
         (wrapped(b"nothing"), Malformed),
         (b"0\x82\x01", Malformed),
