@@ -110,11 +110,23 @@ def message_of(request: HttpRequest, *expected: type[hgsa.Message]) -> hgsa.Mess
 
     The size is checked before a byte is read. None becomes PayloadErrorReply.
     """
+    body = body_of(request)
+    return None if body is None else message_in(body, *expected)
+
+
+def body_of(request: HttpRequest) -> bytes | None:
+    """The request's body, of a size and type that are read at all; None becomes PayloadErrorReply."""
     try:
-        message = hgsa.parse_message(read_body(request, hgsa.MAX_REQUEST, _JSON))
+        return read_body(request, hgsa.MAX_REQUEST, _JSON)
     except BodyRefused as error:
         log.info("attestation request refused: %s", error.message)
         return None
+
+
+def message_in(body: bytes, *expected: type[hgsa.Message]) -> hgsa.Message | None:
+    """The message in a body if it is one of ``expected``; None becomes PayloadErrorReply."""
+    try:
+        message = hgsa.parse_message(body)
     except WireError as error:
         log.info("attestation request unreadable: %s", error.message)
         return None

@@ -36,6 +36,7 @@ HOST_KEY_CHECKS: Final = (HOST_KEY_KNOWN, HOST_KEY_SIGNATURE, IDENTITY_KEY)
 
 _NOT_REACHED: Final = "Not evaluated: an earlier check failed."
 _SHOWN_GROUPS: Final = 12
+_RECORDED_GROUPS: Final = 100
 _NOT_BOUND: Final = (
     "The ticket is not bound to this request: over plain HTTP, somebody on the way could have changed what it asks for."
 )
@@ -51,8 +52,11 @@ class NamedGroup:
 
 @dataclass(frozen=True)
 class DomainOutcome:
-    """A verdict of Active Directory mode. ``group`` is the registered one that the host is in, ``keys`` those to
-    certify; both empty unless the verdict passed."""
+    """A verdict of Active Directory mode.
+
+    ``group`` is the registered group that the account is in, whatever else there is; ``keys`` are those to certify,
+    empty unless the verdict passed.
+    """
 
     verdict: Verdict
     group: NamedGroup | None = None
@@ -61,9 +65,13 @@ class DomainOutcome:
 
 @dataclass(frozen=True)
 class HostKeyOutcome:
-    """A verdict of host key mode, and the key to certify for a host that passed."""
+    """A verdict of host key mode.
+
+    ``is_signed``: a registered host key signed the request. ``key``: what to certify, None unless the verdict passed.
+    """
 
     verdict: Verdict
+    is_signed: bool = False
     key: rsa.RSAPublicKey | None = None
 
 
@@ -86,6 +94,7 @@ def judge_domain_host(
     """
     checks = _Checks(DOMAIN_CHECKS, host_name_of(account))
     who = f"{account.domain}\\{account.name}"
+    group: NamedGroup | None = None
     try:
         kind = "computer" if account.is_computer else "user"
         evidence = {"account": who, "sid": str(account.sid), "kind": kind, "bound": "yes" if is_bound else "no"}
@@ -95,7 +104,7 @@ def judge_domain_host(
         group = _member_of(checks, account, groups)
         keys = {result: _identity_key(checks, data) for result, data in requested}
     except _Ended as ended:
-        return DomainOutcome(ended.verdict)
+        return DomainOutcome(ended.verdict, group)
     checks.passed(IDENTITY_KEY, _certifiable(keys.values()))
     return DomainOutcome(checks.all_held(), group, keys)
 
@@ -106,23 +115,23 @@ def judge_host_key(
     """Judge a host by its key. ``known_as``: the name under which the key is registered, empty where it is not."""
     checks = _Checks(HOST_KEY_CHECKS, known_as)
     evidence = {"fingerprint": host_key.fingerprint, "key": host_key.algorithm}
+    is_signed = False
     try:
         if not known_as:
-            shown = f"{host_key.fingerprint[:12]}…"
-            raise checks.refuse(
-                HOST_KEY_KNOWN, f"The host key (sha256 {shown}) is not registered with this HGS.", evidence
-            )
+            sentence = f"The host key (sha256 {host_key.fingerprint[:12]}…) is not registered with this HGS."
+            raise checks.refuse(HOST_KEY_KNOWN, sentence, evidence)
         checks.passed(HOST_KEY_KNOWN, f"The host key is registered as {known_as}.", evidence)
         try:
             scheme = verify_host_signature(host_key, signature, host_key_sent + identity_key_sent)
         except AttestationError as error:
             raise checks.refuse(HOST_KEY_SIGNATURE, error.message) from error
+        is_signed = True
         checks.passed(HOST_KEY_SIGNATURE, "The host key signed the request.", {"scheme": scheme})
         key = _identity_key(checks, identity_key_sent)
     except _Ended as ended:
-        return HostKeyOutcome(ended.verdict)
+        return HostKeyOutcome(ended.verdict, is_signed)
     checks.passed(IDENTITY_KEY, _certifiable([key]))
-    return HostKeyOutcome(checks.all_held(), key)
+    return HostKeyOutcome(checks.all_held(), is_signed, key)
 
 
 def _member_of(checks: "_Checks", account: DomainAccount, groups: Sequence[NamedGroup]) -> NamedGroup:
@@ -132,7 +141,8 @@ def _member_of(checks: "_Checks", account: DomainAccount, groups: Sequence[Named
         sentence = f"{account.name} is a member of the host group {found.name}."
         checks.passed(GROUP, sentence, {"group": found.name, "sid": str(found.sid)})
         return found
-    evidence = {"groups": ", ".join(map(str, account.groups)), "registered": ", ".join(g.name for g in groups)}
+    held_sids = ", ".join(map(str, account.groups[:_RECORDED_GROUPS]))
+    evidence = {"groups": held_sids, "registered": ", ".join(group.name for group in groups)}
     if not groups:
         raise checks.refuse(GROUP, f"{account.name} is in no registered host group: HGS knows none.", evidence)
     real = [sid for sid in account.groups if sid.authority == NT_AUTHORITY]

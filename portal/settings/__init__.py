@@ -9,6 +9,7 @@ from portal.settings.databases import *
 from portal.settings.environment import *
 from portal.settings.fabric import *
 from portal.settings.hgs import *
+from portal.settings.kerberos import *
 from portal.settings.logs import *
 from portal.settings.messaging import *
 from portal.settings.security import *
