@@ -25,6 +25,7 @@ from cryptography.x509.oid import NameOID, ObjectIdentifier
 from hgs.attestation.errors import CertificateInvalid
 
 MAX_LIFETIME: Final = timedelta(hours=8)
+SIGNER_BITS: Final = 2048
 SIGNER_NAME: Final = "Guarded Fabric Remote Attestation Service"
 MAX_CERTIFICATE: Final = 8192
 _APPLICATION_POLICIES: Final = ObjectIdentifier("1.3.6.1.4.1.311.21.10")
@@ -79,8 +80,12 @@ class HealthCertificate:
 def make_signer(
     now: datetime, lifetime: timedelta, random_bytes: Callable[[int], bytes], *, name: str = SIGNER_NAME
 ) -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
-    """A fresh self-signed attestation signer: RSA 3072, digitalSignature only, no CA."""
-    key = rsa.generate_private_key(65537, 3072)
+    """A fresh self-signed attestation signer: RSA 2048, digitalSignature only, no CA.
+
+    The original's is of that size too. It signs for two years at most what counts for eight hours, well inside what
+    NIST SP 800-57 allows the size for, and a signature by 3072 bits would take three times as long.
+    """
+    key = rsa.generate_private_key(65537, SIGNER_BITS)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     start = now.replace(microsecond=0)
     certificate = (

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
 from hgs.attestation import exchange
 from hgs.attestation.ekcert import parse_ek_certificate
@@ -33,8 +33,12 @@ from hgs.models import Attestation, PolicyVersion, TpmHost, UsedContext
 from hgs.selectors.in_force import InForce, in_force
 from hgs.wire import hgsa, rtpm
 from hgs.wire.errors import WireError
+from portal.kernel.durability import unhurried_transaction
+from portal.kernel.prepared import PARAMETER, PreparedObject
 
 log = logging.getLogger(__name__)
+
+_HOST: Final = PreparedObject(TpmHost, lambda hosts: hosts.filter(ek_hash=PARAMETER).defer("ek_public"))
 
 SWEEP_ONE_IN: Final = 64
 """Used contexts that have expired are swept at one attestation in so many."""
@@ -104,7 +108,7 @@ def _bare(message: hgsa.TpmRequestInitial | hgsa.TpmRequestContinue) -> Endorsem
 
 
 def _row(endorsement: EndorsementKey) -> TpmHost | None:
-    return TpmHost.objects.filter(ek_hash=endorsement.ek_hash).defer("ek_public").first()
+    return _HOST.first(endorsement.ek_hash)
 
 
 def _with_certificate(endorsement: EndorsementKey, host: TpmHost | None) -> EndorsementKey:
@@ -134,7 +138,7 @@ def _begin(evidence: Evidence, now: datetime) -> Answer:
     )
     if isinstance(answer, exchange.Challenge):
         return Answer(hgsa.TpmReplyContinue(answer.context.serialise()))
-    with transaction.atomic():
+    with unhurried_transaction():
         stored = _store(evidence, exchange.Outcome(answer.verdict), now)
     return Answer(error_reply(answer.verdict), stored, answer.verdict.summary)
 
@@ -168,10 +172,12 @@ def _store_once(
     if context_id is None or expires_at is None:
         if outcome.verdict.passed:  # nothing that passed may be without an identity
             raise AssertionError("An exchange without an identity has passed.")
-        with transaction.atomic():
+        with unhurried_transaction():
             return _store(evidence, outcome, now, issued)
     try:
-        with transaction.atomic():
+        # What a power cut may take back here, the host shows again: at worst an exchange of the last two minutes is
+        # answered a second time, with another certificate for the same key of the same host.
+        with unhurried_transaction():
             UsedContext(id=context_id, expires_at=expires_at).save(force_insert=True)
             stored = _store(evidence, outcome, now, issued)
             if stored.id.int % SWEEP_ONE_IN == 0:

@@ -36,7 +36,7 @@ _renewing = threading.Lock()
 
 
 def new_signer(now: datetime) -> ServiceKey:
-    """A fresh primary signer (self-signed, RSA 3072, two years), not saved yet."""
+    """A fresh primary signer (self-signed, two years), not saved yet."""
     certificate, key = make_signer(now - BACKDATED, LIFETIME, os.urandom)
     return certified_record(KeyPurpose.ATTESTATION_SIGNER, key, certificate.public_bytes(Encoding.DER), now)
 

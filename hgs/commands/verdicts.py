@@ -12,6 +12,7 @@ from hgs.events import announce
 from hgs.models import Attestation, EvidenceLog, OperationMode, PolicyVersion, TpmHost
 from portal.kernel import audit
 from portal.kernel.actor import Actor, ActorKind, Role
+from portal.kernel.prepared import PARAMETER, Prepared
 
 KEPT_PER_HOST: Final = 200
 """Attestations kept for each host that proved itself, and as many rehearsals."""
@@ -20,6 +21,7 @@ KEPT_UNPROVEN: Final = 200
 SWEEP_ONE_IN: Final = 16
 """Old rows are removed at one attestation in so many."""
 
+_LOG: Final = Prepared(lambda: EvidenceLog.objects.filter(pk=PARAMETER).values_list("pk"))
 _UNPROVEN: Final = frozenset({Failure.UNAUTHORIZED, Failure.RTPM})
 
 
@@ -51,7 +53,7 @@ def store(
         proven=verdict.failure not in _UNPROVEN,
         status=verdict.status.value,
         verdict=verdict.to_json(),
-        log=_keep_log(log),
+        log_id=_keep_log(log),
     )
     return keep(attestation, verdict, certificates)
 
@@ -70,11 +72,13 @@ def keep(attestation: Attestation, verdict: Verdict, certificates: Iterable[byte
     return attestation
 
 
-def _keep_log(log: bytes) -> EvidenceLog | None:
+def _keep_log(log: bytes) -> str | None:
     if not log:
         return None
-    kept, _ = EvidenceLog.objects.get_or_create(sha256=hashlib.sha256(log).hexdigest(), defaults={"content": log})
-    return kept
+    digest = hashlib.sha256(log).hexdigest()
+    if _LOG.first(digest) is None:
+        EvidenceLog.objects.get_or_create(sha256=digest, defaults={"content": log})
+    return digest
 
 
 def _audit(attestation: Attestation, verdict: Verdict) -> None:

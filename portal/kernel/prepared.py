@@ -8,10 +8,10 @@ the text.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connection
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 PARAMETER: Final = "\x00prepared parameter"
 """Stands in a filter on text for a value that is given at each read."""
@@ -52,6 +52,32 @@ class Prepared:
         converters = compiler.get_converters([column for column, _, _ in compiler.select or ()])
         listed = tuple((at, tuple(functions), column) for at, (functions, column) in converters.items())
         return _Statement(sql, tuple(parameters), listed)
+
+
+_M = TypeVar("_M", bound=Model)
+
+
+class PreparedObject(Generic[_M]):
+    """A query of one row as an object, from ``choose``: what is taken of all rows of the model."""
+
+    def __init__(self, model: type[_M], choose: Callable[[QuerySet[_M]], QuerySet[_M]]) -> None:
+        self._model = model
+        self._choose = choose
+
+    def first(self, *values: str) -> _M | None:
+        """The object, or None; fields that ``choose`` defers are read when they are looked at, as ever."""
+        row = self._rows.first(*values)
+        return None if row is None else self._model.from_db(DEFAULT_DB_ALIAS, self._names, row)
+
+    @cached_property
+    def _rows(self) -> Prepared:
+        return Prepared(lambda: self._choose(self._model._default_manager.all()).order_by().values_list(*self._names))
+
+    @cached_property
+    def _names(self) -> list[str]:
+        deferred, is_deferred = self._choose(self._model._default_manager.all()).query.deferred_loading
+        fields = self._model._meta.concrete_fields
+        return [field.attname for field in fields if (field.name in deferred) is not is_deferred]
 
 
 def _converted(row: tuple[Any, ...], statement: _Statement) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from django.utils import timezone
 from portal.kernel import audit
 from portal.kernel.actor import system_actor
 from portal.kernel.models import AuditEvent, Job
-from portal.kernel.prepared import PARAMETER, Prepared
+from portal.kernel.prepared import PARAMETER, Prepared, PreparedObject
 
 pytestmark = pytest.mark.django_db
 
@@ -33,4 +33,19 @@ def test_values_are_pythons_own() -> None:
     assert row == (job.id, job.created_at, {"a": [1]}, 7)
     assert row[1].tzinfo is not None
     assert row[1] <= timezone.now()
+    assert query.first("two") is None
+
+
+def test_an_object_is_the_row_with_what_was_not_read_left_for_later() -> None:
+    query = PreparedObject(Job, lambda jobs: jobs.filter(scope=PARAMETER).defer("result"))
+    job = Job.objects.create(kind="k", title="t", scope="one", result={"a": [1]})
+    found = query.first("one")
+    assert found == job
+    assert found is not None
+    assert found.get_deferred_fields() == {"result"}
+    assert found.result == {"a": [1]}
+    assert (found.created_at, found.title) == (job.created_at, "t")
+    found.title = "another"
+    found.save(update_fields=["title"])
+    assert query.first("one").title == "another"  # type: ignore[union-attr]
     assert query.first("two") is None
