@@ -6,7 +6,7 @@ from django.utils import timezone
 from hgs.api import negotiate
 from hgs.api.hgsa import answered, body_of, endpoint, message_in, reply, wrong_mode
 from hgs.commands.attest_domain import attest_domain
-from hgs.models import OperationMode
+from hgs.models import OperationMode, PolicyVersion
 from hgs.wire import hgsa
 
 
@@ -26,5 +26,12 @@ def attest_by_domain(request: HttpRequest, version: int, is_rehearsal: bool = Fa
     message = message_in(body, hgsa.ADRequest)
     if not isinstance(message, hgsa.ADRequest):
         return negotiate.prove(reply(hgsa.PayloadErrorReply(retryable=False), version), client)
-    answer = attest_domain(message, client.account, timezone.now(), is_bound=client.is_bound, is_rehearsal=is_rehearsal)
+    answer = attest_domain(
+        message,
+        client.account,
+        timezone.now(),
+        is_bound=client.is_bound,
+        version=PolicyVersion(version),
+        is_rehearsal=is_rehearsal,
+    )
     return negotiate.prove(answered(answer, version), client)

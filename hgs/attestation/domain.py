@@ -4,6 +4,7 @@ Nothing is said about what a host booted. A verdict has the same shape as in TPM
 order, the first one that fails ends the examination, the others are listed as not reached.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,28 +14,34 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hgs.attestation.errors import AttestationError
 from hgs.attestation.host_key import HostPublicKey, verify_host_signature
 from hgs.attestation.identity_key import read_identity_key
+from hgs.attestation.judgement import (
+    IDENTITY_FAILED,
+    IDENTITY_KEY,
+    UNAUTHORIZED,
+    EvidenceFailed,
+    FailureKind,
+    Judgement,
+)
 from hgs.attestation.pac import DomainAccount
 from hgs.attestation.sid import NT_AUTHORITY, Sid, built_in_name
-from hgs.attestation.verdict import (
-    AttestationStatus,
-    AttestationSubStatus,
-    CheckResult,
-    Failure,
-    Outcome,
-    Verdict,
-    sub_statuses_of,
-)
+from hgs.attestation.verdict import MODE_AD, MODE_HOST_KEY, Verdict
 from hgs.wire.hgsa import AttestationResultType
 
 TICKET, GROUP = "KerberosTicket", "HostGroup"
 HOST_KEY_KNOWN, HOST_KEY_SIGNATURE = "HostKeyKnown", "HostKeySignature"
-IDENTITY_KEY: Final = "IdentityKey"
-DOMAIN_CHECKS: Final = (TICKET, GROUP, IDENTITY_KEY)
-"""Codes of the checks of Active Directory mode, in their order."""
-HOST_KEY_CHECKS: Final = (HOST_KEY_KNOWN, HOST_KEY_SIGNATURE, IDENTITY_KEY)
-"""Codes of the checks of host key mode, in their order."""
+DOMAIN_CHECKS: Final[Mapping[str, FailureKind]] = {
+    TICKET: UNAUTHORIZED,
+    GROUP: UNAUTHORIZED,
+    IDENTITY_KEY: IDENTITY_FAILED,
+}
+"""The checks of Active Directory mode in their order."""
+HOST_KEY_CHECKS: Final[Mapping[str, FailureKind]] = {
+    HOST_KEY_KNOWN: UNAUTHORIZED,
+    HOST_KEY_SIGNATURE: UNAUTHORIZED,
+    IDENTITY_KEY: IDENTITY_FAILED,
+}
+"""The checks of host key mode in their order."""
 
-_NOT_REACHED: Final = "Not evaluated: an earlier check failed."
 _SHOWN_GROUPS: Final = 12
 _RECORDED_GROUPS: Final = 100
 _NOT_BOUND: Final = (
@@ -75,6 +82,11 @@ class HostKeyOutcome:
     key: rsa.RSAPublicKey | None = None
 
 
+def identity_of(sid: Sid) -> str:
+    """What names a domain account in health certificates: SHA-256 of its security identifier's text, hex."""
+    return hashlib.sha256(str(sid).encode()).hexdigest()
+
+
 def host_name_of(account: DomainAccount) -> str:
     """The name by which a domain account is shown as a host: ``HV01$`` is ``hv01``."""
     shown = "".join(character for character in account.name.removesuffix("$").lower() if character.isprintable())
@@ -87,12 +99,15 @@ def judge_domain_host(
     requested: Sequence[tuple[AttestationResultType, bytes]],
     *,
     is_bound: bool,
+    version: int = 2,
 ) -> DomainOutcome:
     """Judge an account by its verified ticket.
 
     ``requested``: the keys to certify as sent. ``is_bound``: the ticket's authenticator covers the request.
+    ``version``: of the protocol, 1 or 2.
     """
-    checks = _Checks(DOMAIN_CHECKS, host_name_of(account))
+    checks = Judgement(identity_of(account.sid), checks=DOMAIN_CHECKS, mode=MODE_AD, protocol_version=version)
+    checks.host_name = host_name_of(account)
     who = f"{account.domain}\\{account.name}"
     group: NamedGroup | None = None
     try:
@@ -103,17 +118,18 @@ def judge_domain_host(
             checks.warnings.append(_NOT_BOUND)
         group = _member_of(checks, account, groups)
         keys = {result: _identity_key(checks, data) for result, data in requested}
-    except _Ended as ended:
-        return DomainOutcome(ended.verdict, group)
+    except EvidenceFailed:
+        return DomainOutcome(checks.ended(), group)
     checks.passed(IDENTITY_KEY, _certifiable(keys.values()))
-    return DomainOutcome(checks.all_held(), group, keys)
+    return DomainOutcome(checks.decided(), group, keys)
 
 
 def judge_host_key(
     known_as: str, host_key: HostPublicKey, host_key_sent: bytes, identity_key_sent: bytes, signature: bytes
 ) -> HostKeyOutcome:
     """Judge a host by its key. ``known_as``: the name under which the key is registered, empty where it is not."""
-    checks = _Checks(HOST_KEY_CHECKS, known_as)
+    checks = Judgement(host_key.fingerprint, checks=HOST_KEY_CHECKS, mode=MODE_HOST_KEY)
+    checks.host_name = known_as
     evidence = {"fingerprint": host_key.fingerprint, "key": host_key.algorithm}
     is_signed = False
     try:
@@ -124,17 +140,17 @@ def judge_host_key(
         try:
             scheme = verify_host_signature(host_key, signature, host_key_sent + identity_key_sent)
         except AttestationError as error:
-            raise checks.refuse(HOST_KEY_SIGNATURE, error.message) from error
+            raise checks.refuse_for(HOST_KEY_SIGNATURE, error) from error
         is_signed = True
         checks.passed(HOST_KEY_SIGNATURE, "The host key signed the request.", {"scheme": scheme})
         key = _identity_key(checks, identity_key_sent)
-    except _Ended as ended:
-        return HostKeyOutcome(ended.verdict, is_signed)
+    except EvidenceFailed:
+        return HostKeyOutcome(checks.ended(), is_signed)
     checks.passed(IDENTITY_KEY, _certifiable([key]))
-    return HostKeyOutcome(checks.all_held(), is_signed, key)
+    return HostKeyOutcome(checks.decided(), is_signed, key)
 
 
-def _member_of(checks: "_Checks", account: DomainAccount, groups: Sequence[NamedGroup]) -> NamedGroup:
+def _member_of(checks: Judgement, account: DomainAccount, groups: Sequence[NamedGroup]) -> NamedGroup:
     held = set(account.groups)
     found = next((group for group in groups if group.sid in held), None)
     if found is not None:
@@ -158,58 +174,13 @@ def _shown(sid: Sid) -> str:
     return f"{name} ({sid})" if name else str(sid)
 
 
-def _identity_key(checks: "_Checks", data: bytes) -> rsa.RSAPublicKey:
+def _identity_key(checks: Judgement, data: bytes) -> rsa.RSAPublicKey:
     try:
         return read_identity_key(data)
     except AttestationError as error:
-        raise checks.refuse(IDENTITY_KEY, error.message) from error
+        raise checks.refuse_for(IDENTITY_KEY, error) from error
 
 
 def _certifiable(keys: Iterable[rsa.RSAPublicKey]) -> str:
     sizes = ", ".join(f"RSA {key.key_size}" for key in keys)
     return f"The identity key can be certified ({sizes}). Nothing proves in this mode where its private half is kept."
-
-
-class _Ended(Exception):  # noqa: N818 - control flow inside this module only
-    def __init__(self, verdict: Verdict) -> None:
-        super().__init__(verdict.summary)
-        self.verdict = verdict
-
-
-class _Checks:
-    """The checks made so far, of a fixed list."""
-
-    def __init__(self, codes: Sequence[str], host_name: str) -> None:
-        self._codes = codes
-        self._host_name = host_name
-        self._made: list[CheckResult] = []
-        self.warnings: list[str] = []
-
-    def passed(self, code: str, sentence: str, evidence: Mapping[str, str] | None = None) -> None:
-        self._made.append(CheckResult(code, Outcome.PASSED, sentence, evidence=evidence or {}))
-
-    def refuse(self, code: str, sentence: str, evidence: Mapping[str, str] | None = None) -> "_Ended":
-        is_key = code == IDENTITY_KEY
-        sub_status = AttestationSubStatus.VIRTUAL_SECURE_MODE if is_key else AttestationSubStatus.NO_INFORMATION
-        failed = CheckResult(code, Outcome.FAILED, sentence, sub_status=sub_status, evidence=evidence or {})
-        self._made.append(failed)
-        made = {check.code for check in self._made}
-        not_reached = [CheckResult(item, Outcome.SKIPPED, _NOT_REACHED) for item in self._codes if item not in made]
-        if is_key:
-            status, failure = AttestationStatus.INSECURE_HOST_CONFIGURATION, Failure.VIRTUAL_SECURE_MODE
-        else:
-            status, failure = AttestationStatus.UNAUTHORIZED_HOST, Failure.UNAUTHORIZED
-        return _Ended(self._verdict(status, (*self._made, *not_reached), failure))
-
-    def all_held(self) -> Verdict:
-        return self._verdict(AttestationStatus.PASSED, tuple(self._made), None)
-
-    def _verdict(self, status: AttestationStatus, checks: tuple[CheckResult, ...], failure: Failure | None) -> Verdict:
-        return Verdict(
-            status=status,
-            sub_statuses=sub_statuses_of(checks),
-            checks=checks,
-            failure=failure,
-            warnings=tuple(self.warnings),
-            host_name=self._host_name,
-        )

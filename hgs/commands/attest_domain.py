@@ -5,20 +5,20 @@ As in the original any account counts that is in a registered group, a computer'
 group is the domain administrator's decision, and the verdict says which kind it was.
 """
 
-import hashlib
 from datetime import datetime
 from typing import Final
 
 from django.db import transaction
 
-from hgs.attestation.domain import DomainOutcome, NamedGroup, judge_domain_host
+from hgs.attestation.domain import DomainOutcome, NamedGroup, identity_of, judge_domain_host
 from hgs.attestation.pac import DomainAccount
 from hgs.attestation.replies import error_reply
 from hgs.attestation.sid import Sid
+from hgs.attestation.verdict import Verdict
 from hgs.commands.answers import Answer
 from hgs.commands.health_certificates import certify
 from hgs.commands.verdicts import keep
-from hgs.models import Attestation, DomainHost, HostGroup, OperationMode
+from hgs.models import Attestation, DomainHost, HostGroup, OperationMode, PolicyVersion
 from hgs.wire import hgsa
 
 _CERTIFIABLE: Final = frozenset(
@@ -29,27 +29,31 @@ _CERTIFIABLE: Final = frozenset(
 )
 
 
-def identity_of(sid: Sid) -> str:
-    """What names a domain account in health certificates: SHA-256 of its security identifier's text, hex."""
-    return hashlib.sha256(str(sid).encode()).hexdigest()
-
-
 def attest_domain(
-    message: hgsa.ADRequest, account: DomainAccount, now: datetime, *, is_bound: bool, is_rehearsal: bool = False
+    message: hgsa.ADRequest,
+    account: DomainAccount,
+    now: datetime,
+    *,
+    is_bound: bool,
+    version: PolicyVersion = PolicyVersion.V2,
+    is_rehearsal: bool = False,
 ) -> Answer:
-    """Answer an ADRequest of an authenticated account. Raises Unavailable when HGS is not initialised."""
+    """Answer an ADRequest of an authenticated account; ``is_bound``: its ticket covers the request itself.
+
+    Raises Unavailable when HGS is not initialised.
+    """
     kinds = {kind for kind, _ in message.requested}
     if not kinds or not kinds <= _CERTIFIABLE:
         reason = "The request asks for no certificate, or for one that does not exist in this mode."
         return Answer(hgsa.PayloadErrorReply(retryable=False), reason=reason)
     groups = {NamedGroup(group.name, Sid.parse(group.sid)): group for group in HostGroup.objects.all()}
-    outcome = judge_domain_host(account, tuple(groups), message.requested, is_bound=is_bound)
+    outcome = judge_domain_host(account, tuple(groups), message.requested, is_bound=is_bound, version=version)
     identity, verdict = identity_of(account.sid), outcome.verdict
     issued = certify(identity, outcome.keys, now) if verdict.passed and not is_rehearsal else {}
     with transaction.atomic():
         if not is_rehearsal:
             _remember(account, outcome, groups[outcome.group] if outcome.group else None, now)
-        stored = keep(_attestation(identity, outcome, now, is_rehearsal=is_rehearsal), verdict, issued.values())
+        stored = keep(_attestation(outcome.verdict, now, is_rehearsal=is_rehearsal), verdict, issued.values())
     if verdict.passed:
         return Answer(hgsa.HealthCertificateReply(tuple(issued.items())), stored)
     return Answer(error_reply(verdict), stored, verdict.summary)
@@ -70,14 +74,14 @@ def _remember(account: DomainAccount, outcome: DomainOutcome, group: HostGroup |
         )
 
 
-def _attestation(identity: str, outcome: DomainOutcome, now: datetime, *, is_rehearsal: bool) -> Attestation:
-    verdict = outcome.verdict
+def _attestation(verdict: Verdict, now: datetime, *, is_rehearsal: bool) -> Attestation:
     return Attestation(
         at=now,
         host_name=verdict.host_name,
         mode=OperationMode.ACTIVE_DIRECTORY,
+        policy_version=verdict.protocol_version,
         is_rehearsal=is_rehearsal,
-        identity=identity,
+        identity=verdict.ek_hash,
         passed=verdict.passed,
         proven=True,  # the ticket proved who sent it, whatever came of it
         status=verdict.status.value,
