@@ -1,7 +1,6 @@
 """The evidence checks of round 2, each with its sentence, in the order they are made."""
 
 import hmac
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -11,16 +10,14 @@ from hgs.attestation.endorsement import EndorsementKey, EndorsementTrust
 from hgs.attestation.errors import AttestationError, CertificateInvalid, LogMismatch
 from hgs.attestation.judgement import Judgement
 from hgs.attestation.sealed_state import ExchangeState
-from hgs.attestation.sipa import MeasuredBoot, VsmKey, measured_boot
+from hgs.attestation.sipa import MeasuredBoot, measured_boot
 from hgs.attestation.tcglog import parse_log, verify_log_by_quote
 from hgs.attestation.tpm import (
     DIGEST_SIZES,
     Algorithm,
     Attributes,
-    CertifyInfo,
     PcrSelection,
     QuoteInfo,
-    RsaParameters,
     Scheme,
     TpmsAttest,
     TpmtPublic,
@@ -32,7 +29,10 @@ from hgs.attestation.tpm import (
 
 QUOTED_PCRS: Final = (0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 14)
 QUOTED_SELECTION: Final = PcrSelection.of(Algorithm.SHA256, QUOTED_PCRS)
-_HELD_IN_TPM: Final = Attributes.FIXED_TPM | Attributes.FIXED_PARENT | Attributes.SENSITIVE_DATA_ORIGIN
+# Plain numbers: enumerations are slow to combine, and these are combined at every request.
+HELD_IN_TPM: Final = int(Attributes.FIXED_TPM | Attributes.FIXED_PARENT | Attributes.SENSITIVE_DATA_ORIGIN)
+_ATTESTATION_KEY: Final = HELD_IN_TPM | int(Attributes.RESTRICTED | Attributes.SIGN)
+_DECRYPT: Final = int(Attributes.DECRYPT)
 _AK_SCHEMES: Final = frozenset(
     Scheme(algorithm, Algorithm.SHA256) for algorithm in (Algorithm.ECDSA, Algorithm.RSASSA, Algorithm.RSAPSS)
 )
@@ -69,10 +69,10 @@ def check_attestation_key(result: Judgement, ak: TpmtPublic) -> None:
 
     Restricted is what makes a quote mean something: such a key signs no outside data that looks like a TPM's own.
     """
-    wanted = _HELD_IN_TPM | Attributes.RESTRICTED | Attributes.SIGN
-    if ak.attributes & wanted != wanted or ak.attributes & Attributes.DECRYPT:
+    attributes = int(ak.attributes)
+    if attributes & (_ATTESTATION_KEY | _DECRYPT) != _ATTESTATION_KEY:
         sentence = "The attestation key is not a restricted signing key that was made in its TPM and cannot leave it."
-        raise result.refuse(j.ATTESTATION_KEY, sentence, {"attributes": f"0x{int(ak.attributes):08x}"})
+        raise result.refuse(j.ATTESTATION_KEY, sentence, {"attributes": f"0x{attributes:08x}"})
     scheme = ak.scheme
     if scheme is None or scheme not in _AK_SCHEMES or ak.name_algorithm is not Algorithm.SHA256:
         raise result.refuse(j.ATTESTATION_KEY, "The attestation key does not sign with SHA-256 (ECDSA, RSASSA or PSS).")
@@ -99,7 +99,7 @@ def check_activation(result: Judgement, state: ExchangeState, secret: bytes) -> 
 
 def check_quote(result: Judgement, state: ExchangeState, ak: TpmtPublic, quote: bytes, signature: bytes) -> QuoteInfo:
     """Signature, kind, nonce and completeness of the quote, in that order; returns it verified."""
-    attest = _check_signed(result, j.QUOTE_SIGNATURE, ak, quote, signature)
+    attest = check_signed(result, j.QUOTE_SIGNATURE, ak, quote, signature)
     if not isinstance(attest.attested, QuoteInfo):
         raise result.refuse(j.QUOTE_SIGNATURE, "What the TPM signed is not a quote.")
     result.passed(j.QUOTE_SIGNATURE, "The quote is signed by the attestation key.")
@@ -110,7 +110,8 @@ def check_quote(result: Judgement, state: ExchangeState, ak: TpmtPublic, quote: 
     return attest.attested
 
 
-def _check_signed(result: Judgement, code: str, ak: TpmtPublic, attest: bytes, signature: bytes) -> TpmsAttest:
+def check_signed(result: Judgement, code: str, ak: TpmtPublic, attest: bytes, signature: bytes) -> TpmsAttest:
+    """The attestation key signed this structure; returns it. Refuses under ``code``."""
     try:
         verify_signature(ak, attest, TpmtSignature.parse(signature))
         return TpmsAttest.parse(attest)
@@ -154,77 +155,3 @@ def _claimed(values: bytes | None) -> dict[int, bytes] | None:
     if values is None or len(values) != size * len(QUOTED_PCRS):
         return None
     return {pcr: values[at * size : (at + 1) * size] for at, pcr in enumerate(QUOTED_PCRS)}
-
-
-@dataclass(frozen=True)
-class IdentityEvidence:
-    """TPMT_PUBLIC of the identity key, TPMS_ATTEST of its certification, and the TPMT_SIGNATURE over that."""
-
-    public: bytes
-    certify: bytes
-    signature: bytes
-
-
-def check_identity_key(
-    result: Judgement,
-    state: ExchangeState,
-    ak: TpmtPublic,
-    boot: MeasuredBoot,
-    sent: IdentityEvidence,
-) -> TpmtPublic | None:
-    """The identity key lives in the quoted TPM and is the one this boot measured.
-
-    None when the boot measured no identity key: the policy Hgs_VsmIdkPresent says so, and nothing is certified.
-    """
-    attest = _check_signed(result, j.IDENTITY_KEY, ak, sent.certify, sent.signature)
-    try:
-        public = TpmtPublic.parse(sent.public)
-    except AttestationError as error:
-        raise result.refuse_for(j.IDENTITY_KEY, error) from error
-    if not isinstance(attest.attested, CertifyInfo) or not hmac.compare_digest(attest.extra_data, state.nonce):
-        raise result.refuse(j.IDENTITY_KEY, "The identity key's certification is not one, or is not over this nonce.")
-    name = name_of(public)
-    evidence = {"name": name.hex()}
-    if attest.attested.name != name:
-        raise result.refuse(
-            j.IDENTITY_KEY, "The TPM certified another key than the identity key that was sent.", evidence
-        )
-    _check_identity_attributes(result, public)
-    if not boot.identity_keys:
-        result.skipped(
-            j.IDENTITY_KEY, "The identity key was certified, but this boot measured none to compare it with."
-        )
-        return None
-    if _vsm_key(public) not in boot.identity_keys:
-        raise result.refuse(j.IDENTITY_KEY, "The identity key is not the one that this boot measured.", evidence)
-    result.passed(
-        j.IDENTITY_KEY, "The identity key lives in this TPM and is the one that this boot measured.", evidence
-    )
-    return public
-
-
-def _check_identity_attributes(result: Judgement, public: TpmtPublic) -> None:
-    wanted = _HELD_IN_TPM | Attributes.DECRYPT
-    excluded = Attributes.RESTRICTED | Attributes.SIGN
-    parameters = public.parameters
-    right = (
-        public.attributes & wanted == wanted
-        and not public.attributes & excluded
-        and isinstance(parameters, RsaParameters)
-        and parameters.key_bits == 2048
-        and parameters.scheme in (None, Scheme(Algorithm.OAEP, Algorithm.SHA256))
-        and public.name_algorithm is Algorithm.SHA256
-    )
-    if not right:
-        sentence = "The identity key is not an RSA-2048 decryption key that was made in its TPM and cannot leave it."
-        raise result.refuse(j.IDENTITY_KEY, sentence, {"attributes": f"0x{int(public.attributes):08x}"})
-    try:
-        to_cryptography_key(public)
-    except AttestationError as error:
-        raise result.refuse_for(j.IDENTITY_KEY, error) from error
-
-
-def _vsm_key(public: TpmtPublic) -> VsmKey | None:
-    if not isinstance(public.parameters, RsaParameters) or not isinstance(public.unique, bytes):
-        return None
-    return VsmKey(int.from_bytes(public.unique, "big"), public.parameters.exponent or 65537)

@@ -15,12 +15,11 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from cryptography.hazmat.primitives.asymmetric import rsa
-
 from hgs.attestation import evidence
 from hgs.attestation import judgement as j
 from hgs.attestation.endorsement import EndorsementKey, EndorsementTrust
 from hgs.attestation.errors import PayloadInvalid
+from hgs.attestation.identity_evidence import CertifiedKey, check_identity_key, check_signing_key
 from hgs.attestation.judgement import EvidenceFailed, Judgement
 from hgs.attestation.policies import PolicySet, evaluate_policies
 from hgs.attestation.sealed_state import ExchangeState, StateRefused, open_state, seal_state
@@ -31,7 +30,6 @@ from hgs.attestation.tpm import (
     make_credential,
     name_of,
     serialise_selections,
-    to_cryptography_key,
 )
 from hgs.attestation.verdict import Verdict
 from hgs.wire.hgsa import AttestationResultType
@@ -54,10 +52,13 @@ _ROUND_2: Final = frozenset(
         BlobType.IDENTITY_CERTIFY_SIGNATURE,
     }
 )
-_OPTIONAL: Final = frozenset({BlobType.DEVICE_INFO, BlobType.PCR_VALUES})
-_ENCRYPTION, _SIGNING = (
+_SIGNING_KEY: Final = (BlobType.SIGNING_KEY, BlobType.SIGNING_CERTIFY, BlobType.SIGNING_CERTIFY_SIGNATURE)
+_OPTIONAL_1: Final = frozenset({BlobType.DEVICE_INFO})
+_OPTIONAL_2: Final = frozenset({BlobType.DEVICE_INFO, BlobType.PCR_VALUES, *_SIGNING_KEY})
+_ENCRYPTION, _SIGNING, _INTERMEDIATE = (
     AttestationResultType.VSM_IDENTITY_ENCRYPTION_KEY_CERTIFICATE,
     AttestationResultType.VSM_IDENTITY_SIGNING_KEY_CERTIFICATE,
+    AttestationResultType.VSM_CA_INTERMEDIATE_CERTIFICATE,
 )
 
 
@@ -107,17 +108,19 @@ def begin(
     seal_keys: Sequence[bytes],
     now: datetime,
     random_bytes: Callable[[int], bytes],
+    protocol_version: int = 2,
 ) -> Challenge | Refusal:
     """Answer round 1.
 
-    ``seal_keys``: 32-byte keys shared by all nodes, newest first. Raises ``PayloadInvalid`` or ``Malformed`` for a
+    ``seal_keys``: 32-byte keys shared by all nodes, newest first. ``protocol_version``: of MS-HGSA, 1 or 2, as the
+    verdict shall say. Raises ``PayloadInvalid`` or ``Malformed`` for a
     request that is not round 1 (the caller answers PayloadErrorReply).
     """
     if context.state is not None:
         raise PayloadInvalid("The first request of an exchange carries no state.")
-    blobs = _blobs(context, _ROUND_1)
+    blobs = _blobs(context, _ROUND_1, _OPTIONAL_1)
     ak = TpmtPublic.parse(blobs[BlobType.AK_PUBLIC])
-    result = Judgement(endorsement.ek_hash)
+    result = Judgement(endorsement.ek_hash, protocol_version=protocol_version)
     try:
         evidence.check_endorsement(result, endorsement, trust, now)
         evidence.check_attestation_key(result, ak)
@@ -155,6 +158,7 @@ def finish(
     policies: PolicySet,
     seal_keys: Sequence[bytes],
     now: datetime,
+    protocol_version: int = 2,
 ) -> Outcome:
     """Answer round 2. Raises ``PayloadInvalid`` for a request that is not round 2.
 
@@ -162,28 +166,37 @@ def finish(
     """
     if context.state is None:
         raise PayloadInvalid("The second request of an exchange echoes the server's state.")
-    blobs = _blobs(context, _ROUND_2)
-    result = Judgement(endorsement.ek_hash)
+    blobs = _blobs(context, _ROUND_2, _OPTIONAL_2)
+    checks = j.TPM_CHECKS_WITH_REPORT if _INTERMEDIATE in requested else j.TPM_CHECKS
+    result = Judgement(endorsement.ek_hash, checks=checks, protocol_version=protocol_version)
     examination = _Examination(result, endorsement, blobs)
     try:
         evidence.check_endorsement(result, endorsement, trust, now)
         examination.open_state(context.state, session_id, seal_keys, now)
-        examination.run()
+        examination.run(requested)
     except EvidenceFailed:
         return examination.outcome(result.ended(retryable=examination.expired))
     if examination.boot is None:
         raise PayloadInvalid("The exchange did not reach the boot log.")
     verdict = result.decided(evaluate_policies(examination.boot, policies))
-    return examination.outcome(verdict, _keys(requested, examination) if verdict.passed else {})
+    keys = {kind: key for kind, key in examination.keys.items() if kind in requested}
+    return examination.outcome(verdict, keys if verdict.passed else {})
 
 
-def _blobs(context: RtpmContext, wanted: frozenset[BlobType]) -> dict[BlobType, bytes]:
+def _blobs(context: RtpmContext, wanted: frozenset[BlobType], optional: frozenset[BlobType]) -> dict[BlobType, bytes]:
     blobs = dict(context.blobs)
     for kind in sorted(wanted - blobs.keys()):
         raise PayloadInvalid(f"The request lacks the blob {kind.name}.")
-    for kind in sorted(blobs.keys() - wanted - _OPTIONAL):
+    for kind in sorted(blobs.keys() - wanted - optional):
         raise PayloadInvalid(f"The blob {kind.name} has no place in this request.")
     return blobs
+
+
+def _signing_key(blobs: Mapping[BlobType, bytes]) -> CertifiedKey | None:
+    sent = [blobs[kind] for kind in _SIGNING_KEY if kind in blobs]
+    if 0 < len(sent) < len(_SIGNING_KEY):
+        raise PayloadInvalid("An identity signing key comes with its certification and the signature over that.")
+    return CertifiedKey(*sent) if sent else None
 
 
 class _Examination:
@@ -193,11 +206,12 @@ class _Examination:
         self._result = result
         self._endorsement = endorsement
         self._blobs = blobs
+        self._signing_key = _signing_key(blobs)
         self._state: ExchangeState | None = None
         self._log_confirmed = False
         self.expired = False
         self.boot: MeasuredBoot | None = None
-        self.identity: TpmtPublic | None = None
+        self.keys: dict[AttestationResultType, PublicKey] = {}
 
     def open_state(self, sealed: bytes, session_id: UUID, seal_keys: Sequence[bytes], now: datetime) -> None:
         """The state is ours, of this session and host, and not too old."""
@@ -213,7 +227,7 @@ class _Examination:
         self._state = state
         self._result.passed(j.STATE, "The exchange was begun by this HGS for this host.")
 
-    def run(self) -> None:
+    def run(self, requested: Sequence[AttestationResultType]) -> None:
         """Everything the TPM has to prove."""
         result, blobs, state = self._result, self._blobs, self._state
         if state is None:
@@ -224,17 +238,24 @@ class _Examination:
         quote = evidence.check_quote(result, state, ak, blobs[BlobType.QUOTE], blobs[BlobType.QUOTE_SIGNATURE])
         boot = evidence.check_log(result, quote, blobs[BlobType.WBCL], blobs.get(BlobType.PCR_VALUES))
         self.boot, self._log_confirmed = boot, True
-        self.identity = evidence.check_identity_key(
-            result,
-            state,
-            ak,
-            boot,
-            evidence.IdentityEvidence(
-                blobs[BlobType.IDENTITY_KEY],
-                blobs[BlobType.IDENTITY_CERTIFY],
-                blobs[BlobType.IDENTITY_CERTIFY_SIGNATURE],
-            ),
+        sent = CertifiedKey(
+            blobs[BlobType.IDENTITY_KEY],
+            blobs[BlobType.IDENTITY_CERTIFY],
+            blobs[BlobType.IDENTITY_CERTIFY_SIGNATURE],
         )
+        self._certify(_ENCRYPTION, check_identity_key(result, state, ak, boot, sent))
+        signing = check_signing_key(result, state, ak, boot, self._signing_key, wanted=_SIGNING in requested)
+        self._certify(_SIGNING, signing)
+        if _INTERMEDIATE in requested:
+            sentence = (
+                "A certificate of the virtual secure mode's own authority needs a report whose structure is not "
+                "public, so this HGS cannot check it. Ask for the identity keys' certificates."
+            )
+            raise result.refuse(j.VSM_REPORT, sentence)
+
+    def _certify(self, kind: AttestationResultType, key: PublicKey | None) -> None:
+        if key is not None:
+            self.keys[kind] = key
 
     def outcome(self, verdict: Verdict, keys: Mapping[AttestationResultType, PublicKey] | None = None) -> Outcome:
         """The answer with what is known so far."""
@@ -246,22 +267,6 @@ class _Examination:
             expires_at=state.expires_at if state else None,
             log=self._blobs[BlobType.WBCL] if self._log_confirmed else b"",
         )
-
-
-def _keys(
-    requested: Sequence[AttestationResultType], examination: _Examination
-) -> dict[AttestationResultType, PublicKey]:
-    """The keys a passed host gets certified: proven identity key, and the signing key its boot measured."""
-    keys: dict[AttestationResultType, PublicKey] = {}
-    if _ENCRYPTION in requested and examination.identity is not None:
-        keys[_ENCRYPTION] = to_cryptography_key(examination.identity)
-    signing = examination.boot.identity_signing_keys if examination.boot else ()
-    if _SIGNING in requested and len(signing) == 1:
-        try:
-            keys[_SIGNING] = rsa.RSAPublicNumbers(signing[0].exponent, signing[0].modulus).public_key()
-        except ValueError as error:
-            raise PayloadInvalid("The measured identity signing key is not a usable RSA key.") from error
-    return keys
 
 
 __all__ = [

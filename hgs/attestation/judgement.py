@@ -11,6 +11,7 @@ from typing import Final
 from hgs.attestation.errors import AttestationError
 from hgs.attestation.policies import skipped_policies
 from hgs.attestation.verdict import (
+    MODE_TPM,
     AttestationStatus,
     AttestationSubStatus,
     CheckResult,
@@ -24,42 +25,53 @@ STATE, EK_KNOWN, EK_CERTIFICATE = "ExchangeState", "EndorsementKeyKnown", "Endor
 ATTESTATION_KEY, ACTIVATION = "AttestationKey", "CredentialActivation"
 QUOTE_SIGNATURE, NONCE, SELECTION = "QuoteSignature", "QuoteNonce", "QuotePcrSelection"
 REPLAY, READABLE, IDENTITY_KEY = "TcgLogReplay", "TcgLogContent", "IdentityKey"
-EVIDENCE_CHECKS: Final = (
-    EK_KNOWN,
-    EK_CERTIFICATE,
-    STATE,
-    ATTESTATION_KEY,
-    ACTIVATION,
-    QUOTE_SIGNATURE,
-    NONCE,
-    SELECTION,
-    REPLAY,
-    READABLE,
-    IDENTITY_KEY,
-)
-"""Codes of the evidence checks, in their order."""
-
-_NOT_REACHED: Final = "Not evaluated: an earlier check failed."
+SIGNING_KEY, VSM_REPORT = "IdentitySigningKey", "VsmReport"
 
 
 @dataclass(frozen=True)
-class _Kind:
+class FailureKind:
+    """What a failed evidence check means for the host, and which error reply it becomes."""
+
     status: AttestationStatus
     failure: Failure
     sub_status: AttestationSubStatus = AttestationSubStatus.NO_INFORMATION
 
 
-_TPM: Final = _Kind(AttestationStatus.TPM_ERROR, Failure.RTPM)
-_UNKNOWN: Final = _Kind(AttestationStatus.UNAUTHORIZED_HOST, Failure.UNAUTHORIZED)
-_LOG: Final = _Kind(
+TPM_FAILED: Final = FailureKind(AttestationStatus.TPM_ERROR, Failure.RTPM)
+UNAUTHORIZED: Final = FailureKind(AttestationStatus.UNAUTHORIZED_HOST, Failure.UNAUTHORIZED)
+LOG_FAILED: Final = FailureKind(
     AttestationStatus.INSECURE_HOST_CONFIGURATION, Failure.TCG_LOG, AttestationSubStatus.TCG_LOG_VERIFICATION
 )
-_IDENTITY: Final = _Kind(
+IDENTITY_FAILED: Final = FailureKind(
     AttestationStatus.INSECURE_HOST_CONFIGURATION,
     Failure.VIRTUAL_SECURE_MODE,
     AttestationSubStatus.VIRTUAL_SECURE_MODE,
 )
-_KINDS: Final = {EK_KNOWN: _UNKNOWN, EK_CERTIFICATE: _UNKNOWN, REPLAY: _LOG, READABLE: _LOG, IDENTITY_KEY: _IDENTITY}
+REPORT_FAILED: Final = FailureKind(
+    AttestationStatus.INSECURE_HOST_CONFIGURATION, Failure.VSM_REPORT, AttestationSubStatus.VIRTUAL_SECURE_MODE
+)
+
+TPM_CHECKS: Final[Mapping[str, FailureKind]] = {
+    EK_KNOWN: UNAUTHORIZED,
+    EK_CERTIFICATE: UNAUTHORIZED,
+    STATE: TPM_FAILED,
+    ATTESTATION_KEY: TPM_FAILED,
+    ACTIVATION: TPM_FAILED,
+    QUOTE_SIGNATURE: TPM_FAILED,
+    NONCE: TPM_FAILED,
+    SELECTION: TPM_FAILED,
+    REPLAY: LOG_FAILED,
+    READABLE: LOG_FAILED,
+    IDENTITY_KEY: IDENTITY_FAILED,
+    SIGNING_KEY: IDENTITY_FAILED,
+}
+"""The evidence checks of TPM mode in their order; the other modes bring their own."""
+TPM_CHECKS_WITH_REPORT: Final[Mapping[str, FailureKind]] = {**TPM_CHECKS, VSM_REPORT: REPORT_FAILED}
+"""The same where a certificate was asked for that needs a virtual secure mode report."""
+EVIDENCE_CHECKS: Final = tuple(TPM_CHECKS)
+"""Codes of the evidence checks of TPM mode, in their order."""
+
+_NOT_REACHED: Final = "Not evaluated: an earlier check failed."
 
 
 class EvidenceFailed(Exception):  # noqa: N818 - control flow inside the examination only, never seen by callers
@@ -67,12 +79,27 @@ class EvidenceFailed(Exception):  # noqa: N818 - control flow inside the examina
 
 
 class Judgement:
-    """The checks made so far."""
+    """The checks made so far.
 
-    def __init__(self, ek_hash: str) -> None:
-        self.ek_hash = ek_hash
+    ``identity``: SHA-256 (hex) by which HGS knows the host: of its endorsement key, its host key or its account's SID.
+    ``checks``: the evidence checks of the mode, in their order, and what each means when it fails. Policies are
+    evaluated in TPM mode alone, so verdicts of other modes list none.
+    """
+
+    def __init__(
+        self,
+        identity: str,
+        *,
+        checks: Mapping[str, FailureKind] = TPM_CHECKS,
+        mode: str = MODE_TPM,
+        protocol_version: int = 2,
+    ) -> None:
+        self.identity = identity
+        self.mode = mode
+        self.protocol_version = protocol_version
         self.host_name = ""
         self.warnings: list[str] = []
+        self._kinds = checks
         self._checks: list[CheckResult] = []
 
     def passed(self, code: str, sentence: str, evidence: Mapping[str, str] | None = None) -> None:
@@ -85,7 +112,7 @@ class Judgement:
 
     def refuse(self, code: str, sentence: str, evidence: Mapping[str, str] | None = None) -> EvidenceFailed:
         """The evidence check fails; the caller raises what is returned."""
-        sub_status = _KINDS.get(code, _TPM).sub_status
+        sub_status = self._kinds[code].sub_status
         self._checks.append(CheckResult(code, Outcome.FAILED, sentence, sub_status=sub_status, evidence=evidence or {}))
         return EvidenceFailed(code)
 
@@ -99,13 +126,14 @@ class Judgement:
         """The verdict after a failed evidence check."""
         failed = self._checks[-1]
         made = {check.code for check in self._checks}
-        not_reached = [CheckResult(code, Outcome.SKIPPED, _NOT_REACHED) for code in EVIDENCE_CHECKS if code not in made]
-        kind = _KINDS.get(failed.code, _TPM)
-        checks = (*self._checks, *not_reached, *skipped_policies(_NOT_REACHED))
+        not_reached = [CheckResult(code, Outcome.SKIPPED, _NOT_REACHED) for code in self._kinds if code not in made]
+        kind = self._kinds[failed.code]
+        policies = skipped_policies(_NOT_REACHED) if self.mode == MODE_TPM else ()
+        checks = (*self._checks, *not_reached, *policies)
         return self._verdict(kind.status, kind.failure, checks, retryable=retryable)
 
-    def decided(self, policy_results: tuple[CheckResult, ...]) -> Verdict:
-        """The verdict when all evidence held: policies decide."""
+    def decided(self, policy_results: tuple[CheckResult, ...] = ()) -> Verdict:
+        """The verdict when all evidence held: policies decide, where the mode has any."""
         checks = (*self._checks, *policy_results)
         if any(check.outcome is Outcome.FAILED for check in checks):
             return self._verdict(AttestationStatus.INSECURE_HOST_CONFIGURATION, Failure.POLICY, checks)
@@ -126,6 +154,8 @@ class Judgement:
             failure=failure,
             retryable=retryable,
             warnings=tuple(self.warnings),
-            ek_hash=self.ek_hash,
+            ek_hash=self.identity,
             host_name=self.host_name,
+            mode=self.mode,
+            protocol_version=self.protocol_version,
         )

@@ -28,4 +28,5 @@ _REPLIES: dict[Failure, type[hgsa.ErrorReply]] = {
     Failure.RTPM: hgsa.RtpmErrorReply,
     Failure.TCG_LOG: hgsa.TcgLogValidationErrorReply,
     Failure.VIRTUAL_SECURE_MODE: hgsa.VirtualSecureModeErrorReply,
+    Failure.VSM_REPORT: hgsa.VsmReportValidationErrorReply,
 }

@@ -4,12 +4,17 @@ Names are those of the original's host client (``AttestationStatus``, ``Attestat
 operator knows from there keeps its meaning. Numbers of ``AttestationStatus`` are those of MSFT_HgsClientConfiguration.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import Any, Self
+from typing import Any, Final, Self, TypeVar
 
 from hgs.attestation.errors import Malformed
+
+MODE_TPM: Final = "tpm"
+MODE_AD: Final = "active-directory"
+MODE_HOST_KEY: Final = "host-key"
+MODES: Final = frozenset({MODE_TPM, MODE_AD, MODE_HOST_KEY})
 
 
 class AttestationStatus(StrEnum):
@@ -78,6 +83,7 @@ class Failure(Enum):
     RTPM = "rtpm"
     TCG_LOG = "tcg-log"
     VIRTUAL_SECURE_MODE = "virtual-secure-mode"
+    VSM_REPORT = "vsm-report"
     POLICY = "policy"
 
 
@@ -129,7 +135,11 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The whole answer: a state, its reasons, and every check that led to it, in the order they were made."""
+    """The whole answer: a state, its reasons, and every check that led to it, in the order they were made.
+
+    ``ek_hash``: SHA-256 (hex) by which HGS knows the host: of its endorsement key in TPM mode, of its host key or its
+    account's SID in the others. ``mode``: one of ``MODES``; ``protocol_version``: 1 or 2.
+    """
 
     status: AttestationStatus
     sub_statuses: tuple[AttestationSubStatus, ...]
@@ -139,6 +149,8 @@ class Verdict:
     warnings: tuple[str, ...] = ()
     ek_hash: str = ""
     host_name: str = ""
+    mode: str = MODE_TPM
+    protocol_version: int = 2
 
     @property
     def passed(self) -> bool:
@@ -169,6 +181,8 @@ class Verdict:
             "warnings": list(self.warnings),
             "ek_hash": self.ek_hash,
             "host_name": self.host_name,
+            "mode": self.mode,
+            "protocol_version": self.protocol_version,
             "checks": [check.to_json() for check in self.checks],
         }
 
@@ -185,10 +199,21 @@ class Verdict:
                 warnings=tuple(str(item) for item in value["warnings"]),
                 ek_hash=str(value["ek_hash"]),
                 host_name=str(value["host_name"]),
+                mode=_one_of(MODES, value.get("mode", MODE_TPM)),
+                protocol_version=_one_of((1, 2), value.get("protocol_version", 2)),
                 checks=tuple(CheckResult.from_json(item) for item in value["checks"]),
             )
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise Malformed(f"This is not a stored verdict: {error}.") from error
+
+
+_T = TypeVar("_T")
+
+
+def _one_of(known: Container[_T], value: _T) -> _T:
+    if value not in known:
+        raise ValueError(f"{value!r} is not known")
+    return value
 
 
 def sub_statuses_of(checks: Iterable[CheckResult]) -> tuple[AttestationSubStatus, ...]:

@@ -63,6 +63,12 @@ class BlobType(IntEnum):
     """TPMS_ATTEST of TPM2_Certify of the identity key by the attestation key."""
     IDENTITY_CERTIFY_SIGNATURE = 14
     """TPMT_SIGNATURE over IDENTITY_CERTIFY."""
+    SIGNING_KEY = 15
+    """Optional: TPMT_PUBLIC of an identity signing key that lives in the TPM."""
+    SIGNING_CERTIFY = 16
+    """TPMS_ATTEST of TPM2_Certify of the identity signing key by the attestation key."""
+    SIGNING_CERTIFY_SIGNATURE = 17
+    """TPMT_SIGNATURE over SIGNING_CERTIFY."""
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ class Boot:
     """What a host measures. ``extra_settings`` are further SIPA records in PCR 12, after the usual ones."""
 
     identity: rsa.RSAPublicKey | None = None
+    signing: Sequence[rsa.RSAPublicKey] = ()
     secure_boot: bytes = b"\x01"
     revoked: Sequence[bytes] = REVOKED
     authority: bytes = b"a production certificate"
@@ -72,6 +73,8 @@ class Boot:
         log.measure(14, EV_EVENT_TAG, encode_tlv(SipaType.AUTHORITY_PUBLIC_KEY, b"key"))
         if self.identity is not None:
             log.measure(12, EV_EVENT_TAG, identity_record(self.identity))
+        for key in self.signing:
+            log.measure(12, EV_EVENT_TAG, identity_record(key, SipaType.VSM_IDKS_INFO))
         for pcr in self.markers:
             log.measure(pcr, EV_SEPARATOR, b"WBCL")
         for pcr, kind, data in self.after_markers:
@@ -119,7 +122,7 @@ class Boot:
         return encode_container(SipaType.TRUST_BOUNDARY, encode_custom_policy(self.custom_policy), *records)
 
 
-def identity_record(key: rsa.RSAPublicKey) -> bytes:
-    """VSM_IDK_INFO of a key."""
+def identity_record(key: rsa.RSAPublicKey, kind: SipaType = SipaType.VSM_IDK_INFO) -> bytes:
+    """VSM_IDK_INFO (or VSM_IDKS_INFO) of a key."""
     numbers = key.public_numbers()
-    return encode_tlv(SipaType.VSM_IDK_INFO, VsmKey(numbers.n, numbers.e).serialise())
+    return encode_tlv(kind, VsmKey(numbers.n, numbers.e).serialise())

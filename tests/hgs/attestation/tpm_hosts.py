@@ -141,9 +141,9 @@ class PythonTpm:
         digest = tpm.composite_digest(selections, {tpm.Algorithm.SHA256: self.pcrs}, "sha256")
         return self.sign(self.attest(extra, tpm.QuoteInfo(selections, digest)))
 
-    def certify(self, extra: bytes) -> tuple[bytes, bytes]:
-        """TPM2_Certify of the identity key."""
-        name = tpm.name_of(self.identity_public)
+    def certify(self, extra: bytes, public: tpm.TpmtPublic | None = None) -> tuple[bytes, bytes]:
+        """TPM2_Certify of the identity key, or of another key."""
+        name = tpm.name_of(public or self.identity_public)
         return self.sign(self.attest(extra, tpm.CertifyInfo(name, name)))
 
 
