@@ -1,11 +1,13 @@
 """System checks of the HGS role: what must be set before it serves."""
 
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
+from hgs import kerberos
 from hgs.sealing import master_key
 
 MINIMUM_TOKEN_LENGTH = 24
@@ -38,6 +40,29 @@ def check_secrets(**_: Any) -> list[checks.CheckMessage]:
                 "HGS_AUTO_APPROVE is on: whatever the fabric submits is trusted at once.",
                 hint="Turn it off outside a lab.",
                 id="hgs.W002",
+            )
+        )
+    return found
+
+
+@checks.register
+def check_kerberos(**_: Any) -> list[checks.CheckMessage]:
+    """Where a keytab is named, tickets can be checked with it, and nobody else reads it."""
+    found: list[checks.CheckMessage] = []
+    if settings.HGS_TICKET_BINDING not in ("check", "ignore"):
+        found.append(
+            checks.Error("HGS_TICKET_BINDING is neither check nor ignore.", hint="Leave it unset.", id="hgs.E010")
+        )
+    if not settings.HGS_KEYTAB:
+        return found
+    if (problem := kerberos.problem()) is not None:
+        found.append(checks.Error(problem.message, hint=problem.advice, id="hgs.E011"))
+    elif Path(settings.HGS_KEYTAB).stat().st_mode & 0o077:
+        found.append(
+            checks.Warning(
+                f"Others than HGS can read the keytab {settings.HGS_KEYTAB}.",
+                hint="Whoever reads it can make tickets that HGS accepts. chmod 600, and give it to HGS's account.",
+                id="hgs.W010",
             )
         )
     return found
