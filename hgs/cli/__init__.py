@@ -1,11 +1,11 @@
 """``gf hgs``: administering the Host Guardian Service, on the HGS node itself."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from hgs.cli import approving, mode, records, trusting
+from hgs.cli import approving, artefacts, host_trust, mode, policies, records, signer, trusting
 from hgs.cli.mode import mode_options
 from hgs.cli.node import on_node
 from portal.cli.output import Format, output_option, show_record, show_rows
@@ -135,5 +135,7 @@ def add_admin(actor: "Actor", name: str, reviewer: bool, password_file: click.Fi
     show_record(record, [("name", "Name"), ("role", "Role"), ("password", "Password (shown once)")], output)
 
 
-for _command in (*approving.COMMANDS, *trusting.COMMANDS, *records.COMMANDS, *mode.COMMANDS):
-    hgs.add_command(_command)
+_MODULES: Final = (approving, trusting, host_trust, artefacts, policies, records, mode, signer)
+for _module in _MODULES:
+    for _command in _module.COMMANDS:
+        hgs.add_command(_command)

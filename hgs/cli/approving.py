@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from hgs.cli.node import by_id, on_node
+from hgs.cli.versions import version_option
 from portal.cli.failure import CliError
 from portal.cli.output import Format, output_option, show_record, show_rows
 
@@ -31,6 +32,7 @@ def approvals(actor: "Actor", state: str, output: Format) -> None:
             "id": str(item.id),
             "kind": item.kind,
             "name": item.name,
+            "policy_version": f"v{item.policy_version}",
             "state": item.state,
             "submitted_at": item.submitted_at.isoformat(timespec="seconds"),
             "submitted_by": item.submitted_by,
@@ -86,13 +88,25 @@ def _difference_lines(found: "Difference | None") -> list[str]:
 
 @click.command()
 @click.argument("submission_ids", nargs=-1, required=True)
+@version_option
+@click.option(
+    "--force", is_flag=True, help="Admit a TPM host that has no certificate of a trusted maker; version v1 only."
+)
 @output_option
 @on_node
-def approve(actor: "Actor", submission_ids: tuple[str, ...], output: Format) -> None:
+def approve(actor: "Actor", submission_ids: tuple[str, ...], version: int | None, force: bool, output: Format) -> None:
     """Approve submissions: HGS trusts them at once. Each is decided on its own."""
     from hgs.commands.decisions import approve_many
+    from hgs.models import PolicyVersion
 
-    _decide(actor, submission_ids, "approved", output, lambda chosen: approve_many(actor, chosen))
+    chosen_version = PolicyVersion(version) if version else None
+    _decide(
+        actor,
+        submission_ids,
+        "approved",
+        output,
+        lambda chosen: approve_many(actor, chosen, version=chosen_version, force=force),
+    )
 
 
 @click.command()

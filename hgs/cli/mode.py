@@ -45,10 +45,10 @@ def set_(actor: "Actor", mode: int, dry_run: bool, output: Format) -> None:
     from hgs.models import OperationMode
 
     if dry_run:
-        from hgs.cli.forecasts import show_forecast
+        from hgs.cli.forecasts import show_mode_forecast
         from hgs.selectors.dry_run import mode_forecast
 
-        show_forecast(mode_forecast(actor, OperationMode(mode)), output)
+        show_mode_forecast(mode_forecast(actor, OperationMode(mode)), output)
         return
     change = set_mode(actor, OperationMode(mode))
     if change.is_change:

@@ -1,30 +1,32 @@
 """``gf hgs``: what HGS trusts."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from hgs.cli.node import by_id, by_name, on_node
+from hgs.cli.versions import version_option
 from portal.cli.output import Format, output_option, show_rows
 
 if TYPE_CHECKING:
-    from hgs.models import Baseline, CiPolicy
     from portal.kernel.actor import Actor
 
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["host", "baseline", "ci-policy"]))
+@click.argument("kind", type=click.Choice(["host", "host-key", "host-group", "baseline", "ci-policy"]))
 @click.argument("name")
 @click.argument("file", type=_FILE)
+@version_option
 @on_node
-def submit(actor: "Actor", kind: str, name: str, file: Path) -> None:
+def submit(actor: "Actor", kind: str, name: str, file: Path, version: int | None) -> None:
     """Submit a file by hand, as the fabric does; it waits for approval like any other."""
     from hgs.commands.submissions import submit as submit_content
+    from hgs.models import PolicyVersion
 
-    submission, _ = submit_content(actor, kind, name, file.read_bytes())
+    submission, _ = submit_content(actor, kind, name, file.read_bytes(), version=PolicyVersion(version or 2))
     click.echo(f"{submission.id}  {submission}: {submission.state}. {submission.reason}".rstrip())
 
 
@@ -89,14 +91,15 @@ def list_hosts(actor: "Actor", output: Format) -> None:
             "id": str(host.id),
             "name": host.name,
             "ek_hash": host.ek_hash,
+            "policy_version": f"v{host.policy_version}",
             "last_status": host.last_status,
             "last_at": host.last_at and host.last_at.isoformat(timespec="seconds"),
             "approved_by": host.approved_by,
         }
         for host in trust.hosts(actor)
     ]
-    columns = [("name", "NAME"), ("last_status", "LAST ATTESTATION"), ("last_at", "AT"), ("ek_hash", "EK SHA-256")]
-    show_rows(rows, columns, output)
+    columns = [("name", "NAME"), ("policy_version", "VERSION"), ("last_status", "LAST ATTESTATION"), ("last_at", "AT")]
+    show_rows(rows, [*columns, ("ek_hash", "EK SHA-256")], output)
 
 
 @hosts.command("remove")
@@ -112,121 +115,4 @@ def remove_host(actor: "Actor", name: str) -> None:
     click.echo(f"Host {host.name} removed.")
 
 
-def _artefact_rows(found: "list[Baseline] | list[CiPolicy]") -> list[dict[str, Any]]:
-    return [
-        {
-            "id": str(item.id),
-            "name": item.name,
-            "enabled": item.is_enabled,
-            "digest": item.digest,
-            "approved_by": item.approved_by,
-            "facts": item.facts,
-        }
-        for item in found
-    ]
-
-
-_ARTEFACT_COLUMNS: Final = [
-    ("name", "NAME"),
-    ("enabled", "ENABLED"),
-    ("digest", "SHA-256"),
-    ("approved_by", "APPROVED BY"),
-]
-
-
-@click.group()
-def baselines() -> None:
-    """Baselines: the measured boot of a class of hardware."""
-
-
-@baselines.command("list")
-@output_option
-@on_node
-def list_baselines(actor: "Actor", output: Format) -> None:
-    """List baselines."""
-    from hgs.selectors import trust
-
-    show_rows(_artefact_rows(list(trust.baselines(actor))), _ARTEFACT_COLUMNS, output)
-
-
-@click.group("ci-policies")
-def ci_policies() -> None:
-    """Code integrity policies that hosts may run."""
-
-
-@ci_policies.command("list")
-@output_option
-@on_node
-def list_ci_policies(actor: "Actor", output: Format) -> None:
-    """List code integrity policies."""
-    from hgs.selectors import trust
-
-    show_rows(_artefact_rows(list(trust.ci_policies(actor))), _ARTEFACT_COLUMNS, output)
-
-
-def _switch_baseline(actor: "Actor", name: str, enabled: bool) -> None:
-    from hgs.commands.trust import set_artefact_enabled
-    from hgs.selectors import trust
-
-    set_artefact_enabled(actor, by_name(trust.baselines(actor), name, "baseline"), enabled)
-    click.echo(f"Baseline {name} {'enabled' if enabled else 'disabled'}.")
-
-
-def _switch_ci_policy(actor: "Actor", name: str, enabled: bool) -> None:
-    from hgs.commands.trust import set_artefact_enabled
-    from hgs.selectors import trust
-
-    set_artefact_enabled(actor, by_name(trust.ci_policies(actor), name, "CI policy"), enabled)
-    click.echo(f"CI policy {name} {'enabled' if enabled else 'disabled'}.")
-
-
-def _switch_policy(actor: "Actor", name: str, enabled: bool) -> None:
-    from hgs.commands.policies import set_policy_enabled
-
-    changed = set_policy_enabled(actor, name, enabled)
-    click.echo(f"{changed} {'enabled' if enabled else 'disabled'}. It counts from the next attestation on.")
-
-
-@click.group(invoke_without_command=True)
-@output_option
-@click.pass_context
-def policies(context: click.Context, output: Format) -> None:
-    """Built-in attestation policies; without a command, list them."""
-    if context.invoked_subcommand is None:
-        _list_policies(output)
-
-
-@on_node
-def _list_policies(actor: "Actor", output: Format) -> None:
-    from hgs.selectors import policies as selectors
-
-    rows = [
-        {"name": item.name, "state": item.state, "meaning": item.meaning, "changed_by": item.changed_by}
-        for item in selectors.policies(actor)
-    ]
-    show_rows(rows, [("name", "POLICY"), ("state", "STATE"), ("meaning", "MEANING")], output)
-
-
-def _add_switches(group: click.Group, switch: Any, what: str) -> None:
-    """``enable NAME`` and ``disable NAME`` for a group."""
-    for word, enabled in (("enable", True), ("disable", False)):
-
-        def run(actor: "Actor", name: str, enabled: bool = enabled) -> None:
-            switch(actor, name, enabled)
-
-        run.__doc__ = f"{word.capitalize()} a {what}, from the next attestation on."
-        group.command(word)(click.argument("name")(on_node(run)))
-
-
-_add_switches(baselines, _switch_baseline, "baseline")
-_add_switches(ci_policies, _switch_ci_policy, "CI policy")
-_add_switches(policies, _switch_policy, "policy")
-
-COMMANDS: Final[tuple[click.Command, ...]] = (
-    submit,
-    tpm_root,
-    hosts,
-    baselines,
-    ci_policies,
-    policies,
-)
+COMMANDS: Final[tuple[click.Command, ...]] = (submit, tpm_root, hosts)

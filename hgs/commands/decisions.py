@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from hgs.commands.submissions import approve, reject
-from hgs.models import Submission
+from hgs.models import PolicyVersion, Submission
 from portal.kernel.actor import Actor
 from portal.kernel.errors import DomainError
 
@@ -22,9 +22,11 @@ class Decided:
         return f"{self.error.message} {self.error.advice}".strip() if self.error else ""
 
 
-def approve_many(actor: Actor, submissions: Iterable[Submission]) -> list[Decided]:
-    """Approve each of them; what stands in the way of one is in its result."""
-    return [_decide(submission, lambda one: approve(actor, one)) for submission in submissions]
+def approve_many(
+    actor: Actor, submissions: Iterable[Submission], *, version: PolicyVersion | None = None, force: bool = False
+) -> list[Decided]:
+    """Approve each of them; what stands in the way of one is in its result. Options are those of ``approve``."""
+    return [_decide(one, lambda chosen: approve(actor, chosen, version=version, force=force)) for one in submissions]
 
 
 def reject_many(actor: Actor, submissions: Iterable[Submission], reason: str = "") -> list[Decided]:

@@ -3,16 +3,17 @@
 import base64
 import hashlib
 import re
+from typing import Final
 
 from django.db import transaction
 from django.utils import timezone
 
-from hgs.models import Baseline, CiPolicy, TpmHost, TrustedTpmRoot
+from hgs.models import Baseline, CiPolicy, DumpKey, TpmHost, TrustedTpmRoot
 from hgs.policy import Action, may
 from hgs.selectors.trust import read_certificate_authority
 from portal.kernel import audit
 from portal.kernel.actor import Actor
-from portal.kernel.errors import Invalid
+from portal.kernel.errors import Invalid, NotFound
 from portal.kernel.policy import require
 
 MAX_CERTIFICATE_BYTES = 64 * 1024
@@ -95,19 +96,44 @@ def remove_host(actor: Actor, host: TpmHost) -> None:
         host.delete()
 
 
-def set_artefact_enabled(actor: Actor, artefact: Baseline | CiPolicy, enabled: bool) -> None:
-    """Switch a baseline or a CI policy on or off; hosts that need it feel that at their next attestation."""
+Artefact = Baseline | CiPolicy | DumpKey
+
+
+def set_artefact_enabled(actor: Actor, artefact: Artefact, enabled: bool) -> None:
+    """Switch a baseline, CI policy or dump key on or off; hosts that need it feel that at their next attestation.
+
+    Where nothing changes there is no event.
+    """
     require(may(actor, Action.CHANGE_TRUST))
-    kind = "baseline" if isinstance(artefact, Baseline) else "ci-policy"
     with transaction.atomic():
-        changed = type(artefact).objects.filter(pk=artefact.pk, is_enabled=not enabled).update(is_enabled=enabled)
-        if changed:
-            audit.record(
-                actor,
-                f"{kind}:{'enabled' if enabled else 'disabled'}",
-                target_type=kind,
-                target_id=artefact.id,
-                summary=f"{artefact.name} {'enabled' if enabled else 'disabled'}.",
-                data={"digest": artefact.digest},
-            )
+        if type(artefact).objects.filter(pk=artefact.pk, is_enabled=not enabled).update(is_enabled=enabled):
+            _record(actor, artefact, "enabled" if enabled else "disabled")
     artefact.is_enabled = enabled
+
+
+def remove_artefact(actor: Actor, artefact: Artefact) -> None:
+    """Forget a baseline, CI policy or dump key; hosts that need it feel that at their next attestation.
+
+    Raises NotFound when somebody else was faster.
+    """
+    require(may(actor, Action.CHANGE_TRUST))
+    with transaction.atomic():
+        removed, _ = type(artefact).objects.filter(pk=artefact.pk).delete()
+        if not removed:
+            raise NotFound("artefact-gone", f"{artefact.name} was removed already.")
+        _record(actor, artefact, "removed")
+
+
+def _record(actor: Actor, artefact: Artefact, what: str) -> None:
+    kind = _KINDS[type(artefact)]
+    audit.record(
+        actor,
+        f"{kind}:{what}",
+        target_type=kind,
+        target_id=artefact.id,
+        summary=f"{artefact.name} {what}.",
+        data={"digest": artefact.digest, "policy_version": f"v{artefact.policy_version}"},
+    )
+
+
+_KINDS: Final[dict[type[Artefact], str]] = {Baseline: "baseline", CiPolicy: "ci-policy", DumpKey: "dump-key"}

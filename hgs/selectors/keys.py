@@ -115,6 +115,35 @@ def guardian_metadata() -> bytes:
     return _metadata(guardian_keys()[0].guardian, _identity(_enabled(KeyPurpose.COMMUNICATIONS)[0]))
 
 
+@dataclass(frozen=True)
+class SignerView:
+    """An attestation signer as people see it. ``state``: signs, trusted (for the overlap), or past."""
+
+    fingerprint: str
+    state: str
+    not_before: datetime
+    not_after: datetime
+    trusted_until: datetime | None
+
+
+def signers(actor: Actor) -> list[SignerView]:
+    """Every attestation signer, the one that signs first."""
+    require(may(actor, Action.READ))
+    return [_signer_view(row) for row in ServiceKey.objects.filter(purpose=KeyPurpose.ATTESTATION_SIGNER)]
+
+
+def _signer_view(record: ServiceKey) -> SignerView:
+    certificate = x509.load_der_x509_certificate(bytes(record.certificate))
+    overlap_ends = record.superseded_at + OVERLAP if record.is_enabled and record.superseded_at else None
+    return SignerView(
+        fingerprint=record.fingerprint,
+        state="signs" if record.is_primary else "trusted" if record.is_enabled else "past",
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        trusted_until=overlap_ends,
+    )
+
+
 def certificates(actor: Actor) -> list[CertificateView]:
     """Every certificate of HGS, for people to look at."""
     require(may(actor, Action.READ))

@@ -6,7 +6,7 @@ from hgs.attestation.policies import BUILT_IN_POLICIES, BuiltInPolicy, PolicySet
 from hgs.models import PolicyState as StoredState
 from hgs.policy import Action, may
 from portal.kernel.actor import Actor
-from portal.kernel.errors import NotFound
+from portal.kernel.errors import Conflict, NotFound
 from portal.kernel.policy import require
 
 
@@ -39,6 +39,14 @@ def builtin(name: str) -> BuiltInPolicy:
     if found is None:
         raise NotFound("no-such-policy", f"There is no policy named {name[:64]}.", "List them with gf hgs policies.")
     return found
+
+
+def switchable(name: str, enabled: bool) -> BuiltInPolicy:
+    """The policy of that name, if it may be switched so. Raises NotFound; Conflict for a locked policy."""
+    policy = builtin(name)
+    if policy.default is PolicyState.LOCKED and not enabled:
+        raise Conflict("policy-locked", f"{policy.name} is locked: without it attestation would mean nothing.")
+    return policy
 
 
 def policies(actor: Actor) -> list[PolicyView]:

@@ -10,9 +10,9 @@ from django.db.models import OuterRef, QuerySet, Subquery
 
 from hgs.attestation.ekcert import EkCertificate, load_trusted_certificate, parse_ek_certificate, verify_ek_chain
 from hgs.attestation.errors import AttestationError
-from hgs.models import Attestation, Baseline, CiPolicy, TpmHost, TrustedTpmRoot
+from hgs.models import Attestation, Baseline, CiPolicy, DumpKey, TpmHost, TrustedTpmRoot
 from hgs.policy import Action, may
-from hgs.selectors.in_force import authorities
+from hgs.selectors.in_force import Authorities, authorities
 from portal.kernel.actor import Actor
 from portal.kernel.errors import Invalid, NotFound
 from portal.kernel.policy import require
@@ -31,9 +31,12 @@ class CertificateAuthority:
 # ---- for commands ----------------------------------------------------------------------------------------------------
 
 
-def check_ek_certificate(der: bytes, now: datetime) -> Sequence[EkCertificate]:
-    """The path of an endorsement key certificate to a trusted root, leaf first. Raises Invalid with the reason."""
-    trusted = authorities()
+def check_ek_certificate(der: bytes, now: datetime, makers: Authorities | None = None) -> Sequence[EkCertificate]:
+    """The path of an endorsement key certificate to a trusted root, leaf first. Raises Invalid with the reason.
+
+    ``makers``: the TPM makers trusted now, where the caller has just read them.
+    """
+    trusted = makers or authorities()
     try:
         return verify_ek_chain(parse_ek_certificate(der), trusted.roots, trusted.intermediates, now)
     except AttestationError as error:
@@ -61,6 +64,7 @@ class HostView:
     id: UUID
     name: str
     ek_hash: str
+    policy_version: int
     approved_at: datetime
     approved_by: str
     last_id: UUID | None
@@ -71,7 +75,7 @@ class HostView:
 
 def hosts(actor: Actor) -> list[HostView]:
     """Hosts by name."""
-    last = Attestation.objects.filter(ek_hash=OuterRef("ek_hash"), proven=True).order_by("-at")
+    last = Attestation.objects.filter(ek_hash=OuterRef("ek_hash"), proven=True, is_rehearsal=False).order_by("-at")
     rows = (
         known_hosts(actor)
         .annotate(
@@ -125,6 +129,12 @@ def ci_policy(actor: Actor, policy_id: UUID) -> CiPolicy:
     if found is None:
         raise NotFound("no-such-ci-policy", "There is no such CI policy.")
     return found
+
+
+def dump_keys(actor: Actor) -> QuerySet[DumpKey]:
+    """Keys that memory dumps may be encrypted to, by name."""
+    require(may(actor, Action.READ))
+    return DumpKey.objects.all()
 
 
 def tpm_roots(actor: Actor) -> QuerySet[TrustedTpmRoot]:

@@ -8,6 +8,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+from django.utils import timezone
+
+from portal.kernel.errors import Unavailable
 
 MAX_REQUEST_LINE = 4094
 
@@ -30,6 +34,7 @@ class Command(BaseCommand):
             raise CommandError("This process is not HGS. Start it with GF_ROLE=hgs, or as: manage.py hgs")
         if not options["no_migrate"]:
             call_command("migrate", interactive=False, verbosity=0)
+        self._keep_signer_up()
         self.stdout.write(f"HGS serves on http://{options['bind']}")
         self.stdout.flush()
         arguments = [
@@ -54,6 +59,17 @@ class Command(BaseCommand):
             "--no-control-socket",
         ]
         os.execv(sys.executable, arguments)  # noqa: S606 - no shell, a fixed program
+
+    def _keep_signer_up(self) -> None:
+        """Renew the attestation signer before it ends. What prevents that does not keep HGS from starting."""
+        from hgs.commands.signers import keep_up
+        from hgs.models import ServiceConfiguration
+
+        try:
+            if ServiceConfiguration.objects.exists():
+                keep_up(timezone.now())
+        except (DatabaseError, Unavailable) as error:
+            self.stderr.write(f"The attestation signer was not looked after: {error}")
 
 
 def _memory_folder() -> str:

@@ -1,0 +1,122 @@
+"""What a switch of the mode would do: which known hosts would pass in another mode, and why the others would not.
+
+Judged is the latest evidence of each host, an attestation or a rehearsal. In TPM mode that is the stored boot log, by
+the policies of today; in the other modes it is the last answer. Where there is none, the forecast says how to get it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from django.utils import timezone
+
+from hgs.attestation.verdict import Verdict
+from hgs.models import Attestation, DomainHost, HostGroup, HostKey, OperationMode, TpmHost
+from hgs.policy import Action, may
+from hgs.selectors.in_force import in_force
+from hgs.selectors.stored_boots import Expectation, HostForecast, evidence_of, judge_host, rehearse, tpm_hosts
+from portal.kernel.actor import Actor
+from portal.kernel.policy import require
+
+Judge = Callable[[str], HostForecast]
+
+
+@dataclass(frozen=True)
+class ModeForecast:
+    """Every host that HGS knows in any mode, by name, as it would fare in ``mode``."""
+
+    mode: OperationMode
+    at: datetime
+    hosts: tuple[HostForecast, ...]
+
+    def count(self, expectation: Expectation) -> int:
+        """How many hosts are expected to fare so."""
+        return sum(1 for host in self.hosts if host.expectation is expectation)
+
+
+def mode_forecast(actor: Actor, mode: OperationMode) -> ModeForecast:
+    """How every known host would fare in ``mode``, without any effect on the service."""
+    require(may(actor, Action.READ))
+    judge = _JUDGES[mode]()
+    return ModeForecast(mode, timezone.now(), tuple(judge(name) for name in _known_names()))
+
+
+def _known_names() -> list[str]:
+    """Names of hosts of every mode, each once."""
+    names: dict[str, str] = {}
+    for model in (TpmHost, HostKey, DomainHost):
+        for name in model.objects.values_list("name", flat=True):
+            names.setdefault(_same(name), name)
+    return sorted(names.values(), key=str.lower)
+
+
+def _same(name: str) -> str:
+    """What the names of one host have in common in every mode: a domain adds a dollar sign to a machine's account."""
+    return name.lower().removesuffix("$")
+
+
+def _tpm() -> Judge:
+    trusted, hosts = in_force().trusted, {_same(host.name): host for host in tpm_hosts()}
+
+    def judge(name: str) -> HostForecast:
+        host = hosts.get(_same(name))
+        if host is not None:
+            return judge_host(evidence_of(host, trusted.authorities), trusted.policies)
+        advice = f"Submit its identity and approve it: gf host submit {name}. Then, {_lower(rehearse(name, 'tpm'))}"
+        return HostForecast(name, Expectation.FAILS, ("HGS knows no TPM of this host.",), advice)
+
+    return judge
+
+
+def _host_key() -> Judge:
+    hosts = {_same(key.name): key for key in HostKey.objects.all()}
+
+    def judge(name: str) -> HostForecast:
+        key = hosts.get(_same(name))
+        if key is None:
+            advice = f"Register it: gf hgs host-key add {name} FILE. Then, {_lower(rehearse(name, 'host-key'))}"
+            return HostForecast(name, Expectation.FAILS, ("HGS knows no key of this host.",), advice)
+        return _by_last_answer(name, key.fingerprint, OperationMode.HOST_KEY, "host-key")
+
+    return judge
+
+
+def _domain() -> Judge:
+    hosts = {_same(host.name): host for host in DomainHost.objects.all()}
+    has_groups = HostGroup.objects.exists()
+
+    def judge(name: str) -> HostForecast:
+        host = hosts.get(_same(name))
+        if host is not None:
+            return _by_last_answer(name, host.identity, OperationMode.ACTIVE_DIRECTORY, "ad")
+        if has_groups:
+            reason = "This host has not shown a ticket of a registered host group."
+            return HostForecast(name, Expectation.UNKNOWN, (reason,), rehearse(name, "ad"))
+        advice = f"Register one: gf hgs host-group add NAME SID. Then, {_lower(rehearse(name, 'ad'))}"
+        return HostForecast(name, Expectation.FAILS, ("HGS knows no host group.",), advice)
+
+    return judge
+
+
+def _by_last_answer(name: str, identity: str, mode: OperationMode, option: str) -> HostForecast:
+    """A host that is known passes as it did the last time: these modes look at nothing but who it is."""
+    last = Attestation.objects.filter(identity=identity, mode=mode, proven=True).order_by("-at").first()
+    if last is None:
+        reason = "It is registered, but has not attested or rehearsed in this mode."
+        return HostForecast(name, Expectation.UNKNOWN, (reason,), rehearse(name, option))
+    if last.passed:
+        return HostForecast(name, Expectation.PASSES, evidence_id=last.id, evidence_at=last.at)
+    reasons = tuple(check.sentence for check in Verdict.from_json(last.verdict).failed_checks)
+    return HostForecast(name, Expectation.FAILS, reasons, rehearse(name, option), last.id, last.at)
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
+
+
+_JUDGES: Final[dict[OperationMode, Callable[[], Judge]]] = {
+    OperationMode.TPM: _tpm,
+    OperationMode.ACTIVE_DIRECTORY: _domain,
+    OperationMode.HOST_KEY: _host_key,
+}
