@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from fabric.models import TemplateDisk, TemplateState
+from fabric.models import AttestationMode, Host, TemplateDisk, TemplateState
 from portal.kernel.actor import Actor, Role
 from portal.kernel.models import Job
 from portal.kernel.policy import Allowed, Decision, Denial
@@ -27,6 +27,21 @@ def decide(actor: Actor, action: FabricAction) -> Decision:
     if actor.roles & {Role.FABRIC_ADMIN, Role.SYSTEM}:
         return Allowed()
     return Denial(f"Only a fabric administrator may {action.value}.", "fabric-admin-only")
+
+
+def decide_capture(actor: Actor, host: Host) -> Decision:
+    """Whether what the host measured last can be submitted as a baseline."""
+    decision = decide(actor, FabricAction.SUBMIT_TO_HGS)
+    if isinstance(decision, Denial):
+        return decision
+    last = host.last_attestation
+    if last is None:
+        return Denial("HGS has not judged this host yet.", "never-attested", because_of_state=True)
+    if last.mode != AttestationMode.TPM:
+        return Denial("Baselines belong to TPM mode; this host attested in another.", "no-log", because_of_state=True)
+    if not last.log_sha256:
+        return Denial("HGS keeps no boot log of its last attestation.", "no-log", because_of_state=True)
+    return Allowed()
 
 
 def decide_template(actor: Actor, action: FabricAction, template: TemplateDisk) -> Decision:

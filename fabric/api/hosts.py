@@ -16,6 +16,9 @@ from rest_framework.serializers import CharField, Serializer
 
 from fabric.api.serializers import (
     AttestationSerializer,
+    CapturedSerializer,
+    CaptureRequest,
+    CapturesRequest,
     HostRegistration,
     HostSerializer,
     RegisteredHost,
@@ -24,7 +27,7 @@ from fabric.api.serializers import (
 )
 from fabric.commands.hosts import ask_host_to_attest, register_host, rotate_host_token
 from fabric.commands.jobs import diagnose_host
-from fabric.commands.submissions import CONTENT_LIMIT, submit_to_hgs
+from fabric.commands.submissions import CONTENT_LIMIT, capture_baseline, capture_baselines, submit_to_hgs
 from fabric.models import Host, HostAttestation, Submission
 from fabric.selectors.hosts import host_by, hosts
 from portal.api.views import ApiAccess, ApiView, accepted
@@ -101,6 +104,33 @@ class HostDiagnose(_OneHost):
     def post(self, request: Request, reference: str) -> Response:  # noqa: ARG002
         """Have the host check itself; the job's result holds what it found."""
         return accepted(diagnose_host(self.actor, host=self.host()), request)
+
+
+class HostCapture(_OneHost):
+    """A new baseline from what a host measured."""
+
+    @extend_schema(request=CaptureRequest, responses={201: SubmissionSerializer})
+    def post(self, request: Request, reference: str) -> Response:  # noqa: ARG002
+        """Submit the boot of the host's last attestation as a baseline to HGS, where an administrator decides."""
+        asked = CaptureRequest(data=request.data)
+        asked.is_valid(raise_exception=True)
+        submission = capture_baseline(self.actor, host=self.host(), name=asked.validated_data["name"])
+        return Response(SubmissionSerializer(submission).data, status=status.HTTP_201_CREATED)
+
+
+class Captures(ApiView):
+    """New baselines from what many hosts measured."""
+
+    access = Access.FABRIC
+
+    @extend_schema(request=CapturesRequest, responses=CapturedSerializer(many=True))
+    def post(self, request: Request) -> Response:
+        """Submit the last boots of hosts as baselines, once for hosts that booted alike; says what came of each."""
+        asked = CapturesRequest(data=request.data)
+        asked.is_valid(raise_exception=True)
+        chosen = [host_by(self.actor, name) for name in dict.fromkeys(asked.validated_data["hosts"])]
+        results = capture_baselines(self.actor, hosts=chosen)
+        return Response(CapturedSerializer(results, many=True).data)
 
 
 class HostAttestations(ApiAccess, ListAPIView[HostAttestation]):  # type: ignore[misc]

@@ -70,7 +70,8 @@ class AttestationSerializer(serializers.ModelSerializer[HostAttestation]):
     class Meta:
         model = HostAttestation
         fields = [
-            "id", "hgs_id", "at", "passed", "status", "sub_statuses", "checks", "ek_hash", "certificate_not_after",
+            "id", "hgs_id", "at", "passed", "status", "sub_statuses", "checks", "warnings", "mode", "policy_version",
+            "log_sha256", "ek_hash", "certificate_not_after",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -84,6 +85,27 @@ class SubmissionSerializer(serializers.ModelSerializer[Submission]):
             "id", "kind", "name", "sha256", "size", "hgs_id", "state", "submitted_by", "submitted_at", "checked_at",
         ]  # fmt: skip
         read_only_fields = fields
+
+
+class CaptureRequest(serializers.Serializer[Any]):
+    """What capturing a baseline asks for; without a name HGS gives it one of host and date."""
+
+    name = serializers.CharField(max_length=64, required=False, default="", allow_blank=True)
+
+
+class CapturesRequest(serializers.Serializer[Any]):
+    """The hosts, by id or name, whose last boots are captured."""
+
+    hosts = serializers.ListField(child=serializers.CharField(max_length=64), min_length=1, max_length=100)
+
+
+class CapturedSerializer(serializers.Serializer[Any]):
+    """What became of hosts that booted alike."""
+
+    outcome = serializers.ChoiceField(choices=["submitted", "approved", "waiting", "known", "refused"])
+    hosts = serializers.ListField(child=serializers.CharField())
+    sentence = serializers.CharField()
+    submission = SubmissionSerializer(allow_null=True)
 
 
 class SubmissionRequest(serializers.Serializer[Any]):

@@ -19,13 +19,28 @@ from portal.cli.rest import RestClient
 if TYPE_CHECKING:
     from fabric.hyperv.config import HostConfig
 
+# First what the original's Get-HgsClientConfiguration prints, under its own names; then what it does not say.
 _STATUS = (
+    *(
+        (name, name)
+        for name in (
+            "IsHostGuarded",
+            "Mode",
+            "KeyProtectionServerUrl",
+            "AttestationServerUrl",
+            "AttestationOperationMode",
+            "AttestationStatus",
+            "AttestationSubStatus",
+            "FallbackKeyProtectionServerUrl",
+            "FallbackAttestationServerUrl",
+            "IsFallbackInUse",
+        )
+    ),
     ("name", "Name"),
     ("running", "Agent runs"),
     ("boot", "Boot"),
     ("profile", "Profile"),
-    ("status", "Attestation"),
-    ("sub_statuses", "Sub-status"),
+    ("failing", "Policies that did not hold"),
     ("message", "Meaning"),
     ("advice", "What to do"),
     ("at", "Attested at"),
@@ -184,6 +199,30 @@ def submit(
             body = {"kind": kind, "name": label or name, "content": base64.b64encode(content).decode()}
             rows.append(portal.post(f"/api/v1/hosts/{_segment(name)}/submissions/", json=body))
     show_rows(rows, (("kind", "Kind"), ("name", "Name"), ("state", "State"), ("id", "Id")), output)
+
+
+@host.command()
+@click.argument("names", nargs=-1, required=True)
+@click.option("--name", "label", default="", help="Name of the baseline, for a single host; host and date otherwise.")
+@output_option
+def capture(names: tuple[str, ...], label: str, output: Format) -> None:
+    """Submit what hosts measured last as new baselines, once for hosts that booted alike; HGS decides on each."""
+    if label and len(names) > 1:
+        raise click.UsageError("--name is for a single host.")
+    with RestClient() as portal:
+        if label:
+            sent = portal.post(f"/api/v1/hosts/{_segment(names[0])}/capture/", json={"name": label})
+            rows = [{"outcome": sent["state"], "hosts": list(names), "sentence": "", "submission": sent}]
+        else:
+            rows = list(portal.post("/api/v1/captures/", json={"hosts": [_segment(name) for name in names]}))
+    shown = rows
+    if output == "table":
+        shown = [
+            row | {"hosts": ", ".join(row["hosts"]), "name": (row["submission"] or {}).get("name")} for row in rows
+        ]
+    columns = (("name", "Baseline"), ("hosts", "Hosts"), ("outcome", "Result"), ("sentence", "What came of it"))
+    show_rows(shown, columns, output)
+    _end(passed=any(row["outcome"] != "refused" for row in rows))
 
 
 def _host(name: str) -> "HostConfig":

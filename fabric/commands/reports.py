@@ -15,7 +15,7 @@ from fabric.commands.jobs import finish_job, remove_leftover
 from fabric.dispatch import enqueue
 from fabric.guardian_service import fabric_client
 from fabric.messages import Beat, HostError, HostReport, MessageRefused
-from fabric.models import Assignment, Host, HostAttestation, HostState, Placement, PowerState
+from fabric.models import Assignment, AttestationMode, Host, HostAttestation, HostState, Placement, PowerState
 from fabric.workloads import listener
 from portal.kernel import audit, jobs
 from portal.kernel.actor import host_actor, system_actor
@@ -154,6 +154,8 @@ def _verdict(host: Host, attestation_id: UUID, answer: Mapping[str, Any]) -> dic
     """The fields of `HostAttestation` from HGS's answer; raises `MessageRefused` where it is not about this host."""
     if answer.get("id") != str(attestation_id):
         raise MessageRefused("HGS answered with another attestation")
+    if answer.get("is_rehearsal"):
+        raise MessageRefused("a rehearsal is no attestation")
     known_as = answer.get("host_name") or ""
     passed = answer.get("passed") is True
     # HGS cannot name a host whose identity it does not know; that verdict is always a refusal.
@@ -168,6 +170,10 @@ def _verdict(host: Host, attestation_id: UUID, answer: Mapping[str, Any]) -> dic
         "status": str(answer.get("status") or verdict.get("status") or "")[:64],
         "sub_statuses": verdict.get("sub_statuses", []),
         "checks": verdict.get("checks", []),
+        "warnings": verdict.get("warnings", []),
+        "mode": answer.get("mode") if answer.get("mode") in AttestationMode.values else AttestationMode.TPM,
+        "policy_version": 1 if answer.get("policy_version") == 1 else 2,
+        "log_sha256": str(answer.get("log_sha256") or "")[:64],
         "ek_hash": str(answer.get("ek_hash") or "")[:128],
         "certificate_not_after": datetime.fromisoformat(str(not_after)) if passed and not_after else None,
     }

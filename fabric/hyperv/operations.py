@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from fabric.hyperv.attestation import AttestationState, Attestor
+from fabric.hyperv.client_events import events_of
 from fabric.hyperv.config import VERSION, HostConfig
 from fabric.hyperv.control_plane import ControlPlane
 from fabric.hyperv.secure_worker.orders import Progress
@@ -44,6 +45,8 @@ class HostOperations:
         """Attest now and report what came of it."""
         state = self._attestor.attest(reason)
         log.info("attested", status=state.status, sub_statuses=state.sub_statuses, reason=reason)
+        for event in events_of(state.status, state.sub_statuses):
+            log.info(event.name, event_id=event.number, status=state.status, attestation_id=state.attestation_id)
         self.report()
         return state
 

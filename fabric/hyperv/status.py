@@ -1,12 +1,13 @@
 """How a host is, from its state folder alone: for the command line on the host."""
 
-from typing import Any
+from typing import Any, Final
 
-from fabric.hyperv.attestation import Attestor
+from fabric.hyperv.attestation import AttestationState, Attestor
 from fabric.hyperv.config import HostConfig
 from fabric.hyperv.errors import StateError
 from fabric.hyperv.locks import Busy, exclusive
 from fabric.hyperv.state import read_json
+from hgs.attestation.verdict import AttestationStatus, AttestationSubStatus
 
 
 def agent_runs(config: HostConfig) -> bool:
@@ -18,13 +19,41 @@ def agent_runs(config: HostConfig) -> bool:
         return True
 
 
+_OPERATION_MODES: Final = {"tpm": "Tpm", "ad": "ActiveDirectory", "host-key": "HostKey"}
+
+
+def client_configuration(config: HostConfig, state: AttestationState) -> dict[str, Any]:
+    """The host's state under the original's own names (``MSFT_HgsClientConfiguration``).
+
+    Operation mode and sub-statuses are those of the last attestation; there is no fallback HGS.
+    """
+    base = config.hgs_url.rstrip("/")
+    mode = str((read_json(config.state.attestation) or {}).get("mode") or ("tpm" if state.at else ""))
+    return {
+        "IsHostGuarded": state.passed,
+        "Mode": "HostGuardianService" if base else "Local",
+        "KeyProtectionServerUrl": f"{base}/KeyProtection" if base else "",
+        "AttestationServerUrl": f"{base}/Attestation" if base else "",
+        "AttestationOperationMode": _OPERATION_MODES.get(mode, "Unknown"),
+        "AttestationStatus": state.status if base else AttestationStatus.NOT_CONFIGURED.value,
+        "AttestationSubStatus": ", ".join(state.sub_statuses) or AttestationSubStatus.NO_INFORMATION.value,
+        "FallbackKeyProtectionServerUrl": "",
+        "FallbackAttestationServerUrl": "",
+        "IsFallbackInUse": False,
+    }
+
+
 def host_status(config: HostConfig) -> dict[str, Any]:
-    """Public facts about the host. Raises `StateError` if no host of that name ever booted here."""
+    """Public facts about the host, the original's names beside ours.
+
+    Raises `StateError` if no host of that name ever booted here.
+    """
     boot = read_json(config.state.boot)
     if boot is None:
         raise StateError(f"No host {config.name} has booted here.", f"Start it: manage.py host {config.name}.")
     state = Attestor(config).current()
     return {
+        **client_configuration(config, state),
         "name": config.name,
         "running": agent_runs(config),
         "boot": boot.get("counter"),

@@ -3,7 +3,7 @@
 Nothing here is secret: files in the library are ciphertext or public, tokens are stored as keyed hashes.
 """
 
-from fabric.models.host import AttestationState, Host, HostAttestation, HostState
+from fabric.models.host import AttestationMode, AttestationState, Host, HostAttestation, HostState
 from fabric.models.library import BlobKind, LibraryBlob
 from fabric.models.network import Network
 from fabric.models.outbox import OutgoingMessage
@@ -13,6 +13,7 @@ from fabric.models.template_disk import TemplateDisk, TemplateState
 
 __all__ = [
     "Assignment",
+    "AttestationMode",
     "AttestationState",
     "BlobKind",
     "Host",

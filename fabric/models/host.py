@@ -97,6 +97,14 @@ class Host(models.Model):
         return self.last_report_at is not None and now - self.last_report_at <= lifetime
 
 
+class AttestationMode(models.TextChoices):
+    """How HGS judged; its names in HGS's own interface."""
+
+    TPM = "tpm", "TPM"
+    ACTIVE_DIRECTORY = "active-directory", "Active Directory"
+    HOST_KEY = "host-key", "Host key"
+
+
 class HostAttestation(models.Model):
     """One verdict as HGS recorded it, fetched from HGS by its id. Rows are only added."""
 
@@ -108,6 +116,10 @@ class HostAttestation(models.Model):
     status = models.CharField(max_length=64)
     sub_statuses = models.JSONField(default=list)
     checks = models.JSONField(default=list)
+    warnings = models.JSONField(default=list)
+    mode = models.CharField(max_length=32, choices=AttestationMode, default=AttestationMode.TPM)
+    policy_version = models.PositiveSmallIntegerField(default=2)
+    log_sha256 = models.CharField(max_length=64, blank=True, help_text="The boot log that HGS keeps, if it keeps one.")
     ek_hash = models.CharField(max_length=128, blank=True)
     certificate_not_after = models.DateTimeField(null=True, blank=True)
     received_at = models.DateTimeField(auto_now_add=True)
@@ -118,3 +130,11 @@ class HostAttestation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.host_id} {self.status}"
+
+    @property
+    def why(self) -> str:
+        """The first failed check's sentence and how many more failed; empty for one that passed."""
+        failed = [str(one.get("sentence", "")) for one in self.checks if one.get("outcome") == "failed"]
+        if not failed:
+            return "" if self.passed else self.status
+        return f"{failed[0]}{f' ({len(failed) - 1} more)' if len(failed) > 1 else ''}"

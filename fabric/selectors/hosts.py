@@ -1,16 +1,13 @@
 """Reads about hosts."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Sum
+from django.db.models import Count, QuerySet, Sum
 
 from fabric.models import AttestationState, Host, HostAttestation
 from fabric.models.host import HostQuerySet
 from portal.kernel.actor import Actor
-
-HISTORY = 50
 
 
 def hosts(actor: Actor) -> HostQuerySet:
@@ -35,9 +32,21 @@ def host_by(actor: Actor, reference: str) -> Host:
         raise Host.DoesNotExist from error
 
 
-def history(host: Host, limit: int = HISTORY) -> Sequence[HostAttestation]:
-    """HGS's verdicts on a host, newest first."""
-    return list(host.attestations.order_by("-at")[:limit])
+def history(host: Host, outcome: str = "") -> QuerySet[HostAttestation]:
+    """HGS's verdicts on a host, newest first; `outcome` is `passed`, `refused`, or anything else for all."""
+    made = host.attestations.order_by("-at")
+    return made.filter(passed=outcome == "passed") if outcome in {"passed", "refused"} else made
+
+
+def last_change(host: Host) -> HostAttestation | None:
+    """The verdict since which HGS says what it says now; None for a host that was never judged."""
+    made = host.attestations.order_by("-at")
+    newest = made.first()
+    if newest is None:
+        return None
+    before = made.filter(passed=not newest.passed).first()
+    same = made.filter(passed=newest.passed)
+    return (same.filter(at__gt=before.at) if before else same).last()
 
 
 def counts(now: datetime) -> dict[AttestationState, int]:

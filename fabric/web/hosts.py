@@ -1,9 +1,11 @@
 """Pages: hosts and what HGS says of them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from django import forms
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.urls import reverse
@@ -11,21 +13,40 @@ from django.utils import timezone
 
 from fabric.commands.hosts import ask_host_to_attest, register_host, rotate_host_token
 from fabric.commands.jobs import diagnose_host
+from fabric.commands.submissions import capture_baseline, capture_baselines
 from fabric.models import Host
 from fabric.placement import why_not
-from fabric.policy import FabricAction, decide
-from fabric.selectors.hosts import history, hosts
+from fabric.policy import FabricAction, decide, decide_capture
+from fabric.selectors.hosts import history, hosts, last_change
 from fabric.web import statuses
 from portal.kernel.actor import Actor
 from portal.kernel.policy import Decision
+from portal.web import status
 from portal.web.access import Access
 from portal.web.commands import CommandButton, ObjectCommand
 from portal.web.tables import BaseTable, NameColumn, NumberColumn, StatusColumn, TimeColumn
-from portal.web.views import CommandView, Empty, Fact, FactGroup, ObjectDetailView, ObjectListView, Outcome, PivotOf
+from portal.web.views import (
+    BulkCommandView,
+    CommandView,
+    Empty,
+    Fact,
+    FactGroup,
+    ObjectDetailView,
+    ObjectListView,
+    Outcome,
+    PivotOf,
+)
+from portal.web.views.bulk import ItemResult
+
+HISTORY_PAGE = 50
 
 
 def _may_attest(actor: Actor, _host: Host) -> Decision:
     return decide(actor, FabricAction.ASK_HOST_TO_ATTEST)
+
+
+def _may_capture(actor: Actor, host: Host) -> Decision:
+    return decide_capture(actor, host)
 
 
 def _may_renew(actor: Actor, _host: Host) -> Decision:
@@ -34,6 +55,10 @@ def _may_renew(actor: Actor, _host: Host) -> Decision:
 
 ATTEST = ObjectCommand("attest", "Attest", "shield-check", "fabric:host-attest", _may_attest)
 DIAGNOSE = ObjectCommand("diagnose", "Diagnose", "stethoscope", "fabric:host-diagnose", _may_attest)
+CAPTURE = ObjectCommand(
+    "capture", "Capture baseline", "file-check-2", "fabric:host-capture", _may_capture,
+    bulk_url_name="fabric:hosts-capture",
+)  # fmt: skip
 RENEW_TOKEN = ObjectCommand("token", "New token", "key-round", "fabric:host-token", _may_renew, destructive=True)
 PIVOTS = (
     PivotOf("dashboard", "Dashboard", "fabric:host", with_object=True),
@@ -64,7 +89,7 @@ class HostList(ObjectListView):
     access, rail, title = Access.FABRIC, "hosts", "hosts"
     quick_start = "hosts"
     table_class = HostTable
-    commands = (ATTEST, DIAGNOSE)
+    commands = (ATTEST, CAPTURE, DIAGNOSE)
     empty = Empty("No host is registered yet.", "Register a host", "fabric:host-new")
 
     def get_rows(self) -> QuerySet[Host]:
@@ -78,7 +103,7 @@ class _HostPage(ObjectDetailView):
     access, rail = Access.FABRIC, "hosts"
     parent_url_name, parent_label = "fabric:hosts", "hosts"
     pivots = PIVOTS
-    commands = (ATTEST, DIAGNOSE, RENEW_TOKEN)
+    commands = (ATTEST, CAPTURE, DIAGNOSE, RENEW_TOKEN)
     object: Host
 
     def get_object(self) -> Host:
@@ -126,6 +151,7 @@ class HostPage(_HostPage):
             verdict=verdict,
             checks=checks,
             failed=[one for _, one in checks if one.get("outcome") == "failed"],
+            since=last_change(self.object),
             placements=self.object.placements.select_related("network", "template"),
             **kwargs,
         )
@@ -138,7 +164,9 @@ class HostHistory(_HostPage):
     pivot = "history"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(history=history(self.object), **kwargs)
+        outcome = self.request.GET.get("outcome", "")
+        page = Paginator(history(self.object, outcome), HISTORY_PAGE).get_page(self.request.GET.get("page"))
+        return super().get_context_data(page=page, outcome=outcome, since=last_change(self.object), **kwargs)
 
 
 class HostSubmissions(_HostPage):
@@ -220,6 +248,56 @@ class HostAttest(CommandView):
         reason = f"asked by {self.actor.name}"
         ask_host_to_attest(self.actor, host=self.object, reason=reason, now=timezone.now())
         return Outcome(reverse("fabric:host", args=[self.object.pk]), f"{self.object.name} was asked to attest.")
+
+
+class CaptureForm(forms.Form):
+    name = forms.CharField(
+        max_length=64, required=False, help_text="Of the baseline at HGS. Left empty, host and date name it."
+    )
+
+
+_ASKS = "HGS has the boot log that it checked. What is captured waits there for the approval of an HGS administrator."
+
+
+class HostCapture(CommandView):
+    """Submit what a host measured last as a new baseline."""
+
+    access, rail, title, submit_label, command = Access.FABRIC, "hosts", "capture baseline", "Submit to HGS", CAPTURE
+    parent_url_name, parent_label = "fabric:hosts", "hosts"
+    form_class = CaptureForm
+
+    def get_object(self) -> Host:
+        return hosts(self.actor).select_related("last_attestation").get(pk=self.kwargs["pk"])
+
+    def consequences(self) -> list[str]:
+        return [f"The boot of {self.object.name} becomes a baseline: hosts that boot like it may attest.", _ASKS]
+
+    def run(self, data: dict[str, Any]) -> Outcome:
+        submission = capture_baseline(self.actor, host=self.object, name=data["name"].strip())
+        waits = "HGS trusts it now." if submission.state == "approved" else "It waits for approval at HGS."
+        url = reverse("fabric:host-submissions", args=[self.object.pk])
+        return Outcome(url, f"Baseline {submission.name} was submitted. {waits}")
+
+
+class HostsCapture(BulkCommandView):
+    """Submit what many hosts measured last: once for those that booted alike."""
+
+    access, rail, title, submit_label, command = Access.FABRIC, "hosts", "capture baselines", "Submit", CAPTURE
+    list_url_name = "fabric:hosts"
+
+    def get_objects(self, ids: Sequence[str]) -> Sequence[Host]:
+        return list(hosts(self.actor).select_related("last_attestation").filter(pk__in=ids))
+
+    def consequences(self) -> list[str]:
+        return ["Hosts that booted alike give one baseline.", _ASKS]
+
+    def run_all(self, targets: Sequence[Host]) -> list[ItemResult]:
+        return [
+            ItemResult(", ".join(item.hosts), status.failed("Not captured", item.sentence))
+            if item.went_wrong
+            else ItemResult(", ".join(item.hosts), status.running(item.sentence))
+            for item in capture_baselines(self.actor, hosts=targets)
+        ]
 
 
 class HostDiagnose(CommandView):

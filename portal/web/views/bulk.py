@@ -46,6 +46,10 @@ class BulkCommandView(ShellView):
         """Do it to one object and return the word for its result: "Stopping". DomainErrors are reported."""
         raise NotImplementedError
 
+    def run_all(self, targets: Sequence[Any]) -> Sequence[ItemResult]:
+        """Do it to all of them; override where objects go together and the result is not one for each."""
+        return [self._result(target) for target in targets]
+
     def consequences(self) -> Sequence[str]:
         return ()
 
@@ -56,7 +60,7 @@ class BulkCommandView(ShellView):
         return self._page(self._chosen(request.GET.getlist("id")))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # noqa: ARG002 - Django's signature
-        results = [self._result(target) for target in self._chosen(request.POST.getlist("id"))]
+        results = self.run_all(self._chosen(request.POST.getlist("id")))
         failures = [result for result in results if result.status.tone is status.Tone.ERROR]
         said = f"{self.get_title()}: {len(results) - len(failures)} of {len(results)} done."
         if failures:

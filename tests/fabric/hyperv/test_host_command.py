@@ -85,6 +85,38 @@ def test_status_fails_unless_attested(here: HostConfig) -> None:
     assert run("status", "hv01").exit_code == 0
 
 
+def test_status_prints_the_originals_names_and_flags(here: HostConfig, settings: Any) -> None:
+    settings.HGS_URL = "http://hgs.example"
+    write_json(here.state.boot, {"counter": 3, "profile": "p"})
+    fields = {"status": "InsecureHostConfiguration", "sub_statuses": ["SecureBoot", "DebugMode"], "at": "2026-11-23"}
+    write_json(here.state.attestation, fields)
+    result = run("status", "hv01", "--output", "json")
+    told = json.loads(result.output)
+    assert result.exit_code == 1
+    assert {name: told[name] for name in told if name[0].isupper()} == {
+        "IsHostGuarded": False,
+        "Mode": "HostGuardianService",
+        "KeyProtectionServerUrl": "http://hgs.example/KeyProtection",
+        "AttestationServerUrl": "http://hgs.example/Attestation",
+        "AttestationOperationMode": "Tpm",
+        "AttestationStatus": "InsecureHostConfiguration",
+        "AttestationSubStatus": "SecureBoot, DebugMode",
+        "FallbackKeyProtectionServerUrl": "",
+        "FallbackAttestationServerUrl": "",
+        "IsFallbackInUse": False,
+    }
+    shown = run("status", "hv01").output
+    assert "AttestationSubStatus:" in shown
+    assert "SecureBoot, DebugMode" in shown
+
+
+def test_a_host_that_never_attested_has_no_operation_mode(here: HostConfig) -> None:
+    write_json(here.state.boot, {"counter": 3, "profile": "p"})
+    told = json.loads(run("status", "hv01", "--output", "json").output)
+    assert (told["AttestationOperationMode"], told["AttestationStatus"]) == ("Unknown", "Unknown")
+    assert (told["AttestationSubStatus"], told["IsHostGuarded"]) == ("NoInformation", False)
+
+
 @pytest.mark.tpm
 def test_attest_says_what_hgs_said(booted: BootedHost, settings: Any, hgs: FakeHgs) -> None:
     config = booted()
