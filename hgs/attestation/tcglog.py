@@ -125,42 +125,50 @@ def _parse_agile(data: bytes, header: Event, offset: int) -> EventLog:
     unpack, head_size, end, banks = head.unpack_from, head.size, len(data), len(numbers)
     events: list[Event] = []
     while offset < end:
-        if end - offset < head_size:
-            raise Malformed("The event log ends inside a record.")
         # Number of the register, type, number of digests, (algorithm, digest) of each, size of the data.
-        fields = unpack(data, offset)
-        if fields[2] != banks:
-            raise Malformed("A record does not have one digest for each algorithm of the log.")
-        if fields[3:-1:2] != numbers:
-            digests = _other_order(data, offset + _NEW_HEAD.size, dict(algorithms))
-        elif banks == 1:
-            digests = (fields[3:5],)
+        fields = unpack(data, offset) if end - offset >= head_size else (0, 0, 0)
+        if fields[2] != banks or fields[3:-1:2] != numbers:
+            event, offset = _read_odd(data, offset, dict(algorithms))
         else:
-            digests = tuple(fields[at : at + 2] for at in range(3, 3 + 2 * banks, 2))
-        offset += head_size
-        size = fields[-1]
-        if size > end - offset:
-            raise Malformed("The event log ends inside a record.")
-        events.append(Event(fields[0], fields[1], digests, data[offset : offset + size]))
-        offset += size
+            digests = (fields[3:5],) if banks == 1 else tuple(fields[at : at + 2] for at in range(3, 3 + 2 * banks, 2))
+            offset += head_size
+            size = fields[-1]
+            if size > end - offset:
+                raise Malformed("The event log ends inside a record.")
+            event, offset = Event(fields[0], fields[1], digests, data[offset : offset + size]), offset + size
+        events.append(event)
         if len(events) > MAX_EVENTS:
             raise TooLarge(_TOO_MANY)
     return EventLog(header, algorithms, tuple(events))
 
 
-def _other_order(data: bytes, offset: int, sizes: dict[int, int]) -> tuple[tuple[int, bytes], ...]:
-    """The digests of a record that does not have them in the header's order; each algorithm occurs once."""
+def _read_odd(data: bytes, offset: int, sizes: dict[int, int]) -> tuple[Event, int]:
+    """A record whose digests are not all that the header announces, in its order.
+
+    Windows writes the digests of the banks that are active, which can be fewer than the firmware announced.
+    """
+    end = len(data)
+    if end - offset < _NEW_HEAD.size:
+        raise Malformed("The event log ends inside a record.")
+    pcr, kind, count = _NEW_HEAD.unpack_from(data, offset)
+    if not 0 < count <= len(sizes):
+        raise Malformed("A record has no digest, or more than the log announces.")
+    offset += _NEW_HEAD.size
     digests: dict[int, bytes] = {}
-    for _ in range(len(sizes)):
+    for _ in range(count):
         number = int.from_bytes(data[offset : offset + 2], "little")
         size = sizes.get(number)
-        if size is None:
-            raise Malformed("A record has a digest of another algorithm than the log announces.")
+        if size is None or end - offset < 2 + size:
+            raise Malformed("A record has a digest of another algorithm than the log announces, or is cut short.")
         if number in digests:
             raise Malformed("A record has two digests of one algorithm.")
         digests[number] = data[offset + 2 : offset + 2 + size]
         offset += 2 + size
-    return tuple(digests.items())
+    size = int.from_bytes(data[offset : offset + 4], "little")
+    if end - offset < 4 + size:
+        raise Malformed("The event log ends inside a record.")
+    offset += 4
+    return Event(pcr, kind, tuple(digests.items()), data[offset : offset + size]), offset + size
 
 
 def _parse_spec_id(data: bytes) -> tuple[tuple[int, int], ...]:
@@ -200,7 +208,8 @@ def replay(log: EventLog, algorithm: Algorithm) -> dict[int, bytes]:
     """The register values that this log leads to, for the registers it extends (0-23).
 
     PCR 0 starts with the locality that a StartupLocality record names. Raises ``Unsupported`` when the log has no
-    such bank, ``LogUnsafe`` for a StartupLocality record that is repeated, out of place or impossible.
+    such bank, ``LogUnsafe`` for a StartupLocality record that is repeated, out of place or impossible, and for a
+    measured record without a digest in that bank.
     """
     return _replay(log, algorithm, startup_locality(log))
 
@@ -215,14 +224,17 @@ def _replay(log: EventLog, algorithm: Algorithm, start: int) -> dict[int, bytes]
     for pcr, kind, digests, _ in log.events:
         if kind == EV_NO_ACTION or pcr >= _PCRS:
             continue
-        digest = digests[0][1] if digests[0][0] == algorithm else _digest(digests, algorithm)
+        digest = digests[0][1] if digests[0][0] == algorithm else _digest(digests, algorithm, pcr)
         values[pcr] = new(values.get(pcr, zero) + digest).digest()
         extended.add(pcr)
     return {pcr: value for pcr, value in values.items() if pcr in extended}
 
 
-def _digest(digests: tuple[tuple[int, bytes], ...], algorithm: Algorithm) -> bytes:
-    return next(value for number, value in digests if number == algorithm)
+def _digest(digests: tuple[tuple[int, bytes], ...], algorithm: Algorithm, pcr: int) -> bytes:
+    for number, value in digests:
+        if number == algorithm:
+            return value
+    raise LogUnsafe(f"A record in PCR {pcr} has no {HASH_NAMES[algorithm]} digest: nothing in that bank proves it.")
 
 
 def startup_locality(log: EventLog) -> int:
@@ -279,7 +291,7 @@ class VerifiedLog:
         algorithm, confirmed = self.algorithm, self.pcrs.keys() & pcrs
         for pcr, kind, digests, data in self._log.events:
             if pcr in confirmed and kind != EV_NO_ACTION:
-                yield VerifiedEvent(pcr, kind, _digest(digests, algorithm), data, algorithm)
+                yield VerifiedEvent(pcr, kind, _digest(digests, algorithm, pcr), data, algorithm)
 
 
 def verify_log(log: EventLog, pcrs: Mapping[int, bytes], algorithm: Algorithm) -> VerifiedLog:

@@ -1,5 +1,6 @@
 """Reading, writing, replaying and verifying event logs."""
 
+import hashlib
 import struct
 from contextlib import suppress
 from typing import Any
@@ -12,6 +13,7 @@ from hgs.attestation import tcglog
 from hgs.attestation.errors import AttestationError, LogMismatch, LogUnsafe, Malformed, TooLarge, Unsupported
 from hgs.attestation.tcglog import (
     EV_EFI_ACTION,
+    EV_EVENT_TAG,
     EV_NO_ACTION,
     EV_SEPARATOR,
     Event,
@@ -78,6 +80,26 @@ def test_one_bank_that_replays_does_not_vouch_for_another() -> None:
     with pytest.raises(LogMismatch) as caught:
         verify_log(lying, sha256, Algorithm.SHA256)
     assert caught.value.registers == (0,)
+
+
+def test_windows_may_leave_out_the_digests_of_a_bank_that_is_not_active() -> None:
+    """Seen on machines whose firmware announces SHA-1 and SHA-256: Windows logs its records with SHA-256 alone."""
+    log = EventLogBuilder((Algorithm.SHA1, Algorithm.SHA256))
+    log.measure(7, EV_SEPARATOR, bytes(4))
+    log.record(12, EV_EVENT_TAG, ((int(Algorithm.SHA256), hashlib.sha256(b"x").digest()),), b"x")
+    data = log.build().serialise()
+    parsed = parse_log(data)
+    assert parsed.serialise() == data
+    assert set(replay(parsed, Algorithm.SHA256)) == {7, 12}
+    with pytest.raises(LogUnsafe, match="PCR 12 has no sha1 digest"):
+        replay(parsed, Algorithm.SHA1)
+
+
+def test_a_record_without_any_digest_is_malformed() -> None:
+    log = EventLogBuilder((Algorithm.SHA256,))
+    log.record(12, EV_EVENT_TAG, (), b"x")
+    with pytest.raises(Malformed):
+        parse_log(log.build().serialise())
 
 
 def test_a_verified_log_holds_only_the_bank_and_registers_that_were_proven() -> None:
