@@ -3,7 +3,9 @@
 `docs/formats/ci-policy.md` describes the format.
 """
 
+from hgs.attestation.ci_policy.differences import PolicyDifference, compare_policies, nearest
 from hgs.attestation.ci_policy.document import DEFAULT_FORMAT, PolicyDocument, information
+from hgs.attestation.ci_policy.evaluation import Allowed, Answer, Refused, Undecided, evaluate
 from hgs.attestation.ci_policy.header import (
     ALWAYS_SET,
     ENTERPRISE,
@@ -13,6 +15,7 @@ from hgs.attestation.ci_policy.header import (
     Version,
     version_text,
 )
+from hgs.attestation.ci_policy.image import ImageFacts, SignatureFacts
 from hgs.attestation.ci_policy.model import (
     CiPolicyBody,
     FileRule,
@@ -25,6 +28,8 @@ from hgs.attestation.ci_policy.model import (
     SignerUse,
 )
 from hgs.attestation.ci_policy.policy_file import MAX_POLICY, CiPolicy, build_ci_policy, parse_ci_policy
+from hgs.attestation.ci_policy.registered import PolicyRules, facts_from_log
+from hgs.attestation.ci_policy.wording import options_in_words, rule_in_words, scenario_in_words, signer_in_words
 
 __all__ = [
     "ALWAYS_SET",
@@ -32,22 +37,38 @@ __all__ = [
     "ENTERPRISE",
     "MAX_POLICY",
     "WINDOWS_PLATFORM",
+    "Allowed",
+    "Answer",
     "CiPolicy",
     "CiPolicyBody",
     "CiPolicyHeader",
     "FileRule",
     "FileRuleKind",
+    "ImageFacts",
+    "PolicyDifference",
     "PolicyDocument",
     "PolicyOption",
+    "PolicyRules",
+    "Refused",
     "Scenario",
     "ScenarioValue",
     "SecureSetting",
+    "SignatureFacts",
     "Signer",
     "SignerGroup",
     "SignerUse",
+    "Undecided",
     "Version",
     "build_ci_policy",
+    "compare_policies",
+    "evaluate",
+    "facts_from_log",
     "information",
+    "nearest",
+    "options_in_words",
     "parse_ci_policy",
+    "rule_in_words",
+    "scenario_in_words",
+    "signer_in_words",
     "version_text",
 ]

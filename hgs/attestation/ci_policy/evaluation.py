@@ -1,0 +1,242 @@
+"""Does a policy allow an image? Three answers: allowed, refused, or not to be decided from what is known.
+
+Deny beats allow. Every comparison has three outcomes; what is not known never becomes a yes or a no. Rules about paths,
+packages and applications never hold for drivers.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from hgs.attestation.ci_policy.header import MAX_VERSION, NO_VERSION, PolicyOption
+from hgs.attestation.ci_policy.image import ImageFacts, SignatureFacts
+from hgs.attestation.ci_policy.model import (
+    CiPolicyBody,
+    FileRule,
+    FileRuleKind,
+    Scenario,
+    ScenarioValue,
+    Signer,
+    SignerGroup,
+    SignerUse,
+)
+from hgs.attestation.ci_policy.wording import eku_text, rule_in_words, signer_in_words, version_bounds
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """``rule`` says in words what allows the image."""
+
+    rule: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """``reason`` is a clause: ``no rule allows it``."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """``why`` is a clause that says what would have to be known."""
+
+    why: str
+
+
+Answer = Allowed | Refused | Undecided
+
+
+class _Match(IntEnum):
+    """In rising order, so that all of several conditions is the least and any of them the greatest."""
+
+    NO = 0
+    UNKNOWN = 1
+    YES = 2
+
+    @classmethod
+    def of(cls, known: bool | None) -> "_Match":
+        return cls.UNKNOWN if known is None else cls.YES if known else cls.NO
+
+
+_EVIDENCE: Final = int(PolicyOption.WHQL | PolicyOption.EV_SIGNERS)
+
+
+def evaluate(
+    body: CiPolicyBody,
+    image: ImageFacts,
+    *,
+    scenario: int = ScenarioValue.KERNEL,
+    test_signing: bool = False,
+    options: int = 0,
+) -> Answer:
+    """Ask a policy about an image. ``options`` are the header's; audit mode changes nothing here.
+
+    ``test_signing`` adds the groups for test signatures. The answer is about what the rules say, not about whether the
+    policy is enforced.
+    """
+    return _Evaluation(body, image, scenario, test_signing).answer(options)
+
+
+class _Evaluation:
+    def __init__(self, body: CiPolicyBody, image: ImageFacts, scenario: int, test_signing: bool) -> None:
+        self._body = body
+        self._image = image
+        self._drivers = scenario == ScenarioValue.KERNEL
+        self._groups = tuple(_groups(body, scenario, test_signing))
+
+    def answer(self, options: int) -> Answer:
+        if not self._groups:
+            what = "drivers" if self._drivers else "programs"
+            return Undecided(f"it has no rules for {what}")
+        denied, by = self._first(self._denials())
+        if denied is _Match.YES:
+            return Refused(f"it is denied by its rule: {by()}")
+        allowed, by_rule = self._first(self._grants())
+        if allowed is _Match.NO:
+            return Refused("no rule allows it")
+        if denied is _Match.UNKNOWN:
+            return Undecided(f"a rule may deny it: {by()}")
+        if allowed is _Match.UNKNOWN:
+            return Undecided(f"only a rule that cannot be checked may allow it: {by_rule()}")
+        if self._drivers and options & _EVIDENCE:
+            return Undecided("it asks for WHQL or extended-validation signatures, which cannot be checked")
+        return Allowed(by_rule())
+
+    def _first(self, found: Iterable[tuple[_Match, Callable[[], str]]]) -> tuple[_Match, Callable[[], str]]:
+        """The best match and what matched, in words when asked."""
+        best: tuple[_Match, Callable[[], str]] = (_Match.NO, str)
+        for match, words in found:
+            if match is _Match.YES:
+                return match, words
+            if match > best[0]:
+                best = (match, words)
+        return best
+
+    def _denials(self) -> Iterator[tuple[_Match, Callable[[], str]]]:
+        for group in self._groups:
+            yield from self._rules(group, FileRuleKind.DENY)
+            yield from self._signers(group.denied)
+
+    def _grants(self) -> Iterator[tuple[_Match, Callable[[], str]]]:
+        for group in self._groups:
+            yield from self._rules(group, FileRuleKind.ALLOW)
+            yield from self._signers(group.allowed)
+
+    def _rules(self, group: SignerGroup, kind: FileRuleKind) -> Iterator[tuple[_Match, Callable[[], str]]]:
+        patched = {item.base for item in self._body.hotpatches}
+        for number in group.rules:
+            rule = self._body.file_rules[number]
+            if rule.kind is kind:
+                match = self._rule(rule)
+                # Whether the hotpatch that it needs is in place is not known here.
+                match = min(match, _Match.UNKNOWN) if number in patched else match
+                yield match, lambda rule=rule: rule_in_words(rule)  # type: ignore[misc]
+
+    def _signers(self, uses: Iterable[SignerUse]) -> Iterator[tuple[_Match, Callable[[], str]]]:
+        for use in uses:
+            signer = self._body.signers[use.signer]
+            match = self._signer(signer)
+            if match is not _Match.NO and use.exceptions:
+                excepted = max(self._rule(self._body.file_rules[number]) for number in use.exceptions)
+                match = min(match, _Match(_Match.YES - excepted))
+            yield match, lambda signer=signer: signer_in_words(self._body, signer)  # type: ignore[misc]
+
+    # One rule
+
+    def _rule(self, rule: FileRule) -> _Match:
+        if rule.hash:
+            return self._hash(rule.hash)
+        conditions = list(self._conditions(rule))
+        return min(conditions) if conditions else _Match.NO
+
+    def _hash(self, wanted: bytes) -> _Match:
+        known = self._image.hashes
+        if wanted in known.values():
+            return _Match.YES
+        comparable = any(len(value) == len(wanted) for value in known.values())
+        return _Match.NO if comparable else _Match.UNKNOWN
+
+    def _conditions(self, rule: FileRule) -> Iterator[_Match]:
+        image = self._image
+        for wanted, found in (
+            (rule.file_name, image.original_name),
+            (rule.internal_name, image.internal_name),
+            (rule.description, image.description),
+            (rule.product, image.product),
+        ):
+            if wanted == "*":
+                yield _Match.YES
+            elif wanted:
+                yield _Match.of(None if found is None else found.casefold() == wanted.casefold())
+        if rule.path or rule.package_family or rule.app_ids:
+            yield _Match.NO if self._drivers else _Match.UNKNOWN
+        bounds = version_bounds(rule)
+        if bounds != (NO_VERSION, MAX_VERSION):
+            yield _Match.of(None if image.version is None else bounds[0] <= image.version <= bounds[1])
+
+    # One signer
+
+    def _signer(self, signer: Signer) -> _Match:
+        if self._image.signatures is None:
+            return min(_Match.UNKNOWN, self._attributes(signer))
+        found = max((self._signature(signer, item) for item in self._image.signatures), default=_Match.NO)
+        return min(found, self._attributes(signer))
+
+    def _attributes(self, signer: Signer) -> _Match:
+        rules = [self._rule(self._body.file_rules[number]) for number in signer.attributes]
+        return max(rules, default=_Match.YES)
+
+    def _signature(self, signer: Signer, found: SignatureFacts) -> _Match:
+        return min(
+            _root(signer, found),
+            _same(signer.publisher, found.publisher),
+            _same(signer.issuer, found.issuer),
+            _same(signer.oem_id, found.oem_id),
+            self._ekus(signer, found.ekus),
+            _Match.UNKNOWN if signer.sign_time_after else _Match.YES,
+        )
+
+    def _ekus(self, signer: Signer, found: frozenset[str] | None) -> _Match:
+        if not signer.ekus and not signer.except_ekus:
+            return _Match.YES
+        if found is None:
+            return _Match.UNKNOWN
+        wanted = {eku_text(self._body.ekus[number]) for number in signer.ekus}
+        barred = {eku_text(self._body.ekus[number]) for number in signer.except_ekus}
+        return _Match.of(wanted <= found and not barred & found)
+
+
+def _root(signer: Signer, found: SignatureFacts) -> _Match:
+    if signer.well_known is not None:
+        return _Match.of(None if found.roots is None else signer.well_known in found.roots)
+    if signer.tbs in found.tbs:
+        return _Match.YES
+    return _Match.NO if found.complete else _Match.UNKNOWN
+
+
+def _same(wanted: str, found: str | None) -> _Match:
+    if not wanted:
+        return _Match.YES
+    return _Match.of(None if found is None else wanted.casefold() == found.casefold())
+
+
+def _groups(body: CiPolicyBody, value: int, test_signing: bool) -> Iterator[SignerGroup]:
+    for scenario in _with_inherited(body, value):
+        yield scenario.product
+        if test_signing:
+            yield scenario.test
+            yield scenario.test_signing
+
+
+def _with_inherited(body: CiPolicyBody, value: int) -> Iterator[Scenario]:
+    """The scenarios for this kind of code, and those that they inherit, each once."""
+    waiting = [number for number, scenario in enumerate(body.scenarios) if scenario.value == value]
+    seen: set[int] = set()
+    while waiting:
+        number = waiting.pop(0)
+        if number not in seen:
+            seen.add(number)
+            yield body.scenarios[number]
+            waiting += body.scenarios[number].inherited
