@@ -5,9 +5,10 @@ debug flags and custom Secure Boot policies. Registers themselves are not compar
 entry or another disk must not break a fabric.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from enum import StrEnum
+from typing import Any, Final, Self
 
 from hgs.attestation.efi import Authority
 from hgs.attestation.errors import Malformed
@@ -54,14 +55,25 @@ class Baseline:
             raise Malformed(f"This is not a stored baseline: {error}.") from error
 
 
+class ChangeKind(StrEnum):
+    """How a boot's item differs from a baseline's."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+
+
 @dataclass(frozen=True)
 class Difference:
     """One way in which a boot is not as a baseline has it.
 
-    ``subject``: secure-boot, authority, dbx, debug or custom-policy.
+    ``subject``: secure-boot, authority, dbx, debug or custom-policy. ``item``: what was added or removed, in full (an
+    entry as in ``Baseline.dbx``, an authority as ``variable:SHA-256``), or the boot's value of what changed.
     """
 
     subject: str
+    kind: ChangeKind
+    item: str
     sentence: str
 
 
@@ -112,45 +124,71 @@ def reference_warnings(boot: MeasuredBoot) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def compare(baseline: Baseline, boot: MeasuredBoot) -> tuple[Difference, ...]:
-    """Everything in which the boot differs from the baseline; empty when it matches."""
+def compare(baseline: Baseline, boot: MeasuredBoot, name: str = "") -> tuple[Difference, ...]:
+    """Everything in which the boot differs from the baseline, each by itself; empty when it matches.
+
+    ``name``: the baseline's, for the sentences.
+    """
     host = baseline_of(boot)
-    differences: list[Difference] = []
-    if host.secure_boot != baseline.secure_boot:
-        now, then = ("on", "off") if host.secure_boot else ("off", "on")
-        differences.append(Difference("secure-boot", f"Secure Boot is {now}, and {then} in the baseline"))
-    ours = {(item.variable, item.digest): item for item in host.authorities}
-    theirs = {(item.variable, item.digest): item for item in baseline.authorities}
-    for key, item in sorted(ours.items()):
-        if key not in theirs:
-            differences.append(Difference("authority", f"a boot program was allowed by {_name(item)}, which is new"))
-    for key, item in sorted(theirs.items()):
-        if key not in ours:
-            differences.append(Difference("authority", f"no boot program was allowed by {_name(item)} any more"))
-    differences += _entries("dbx", "the revocation list dbx", baseline.dbx, host.dbx)
-    if host.debug != baseline.debug:
-        differences.append(Difference("debug", f"debugging is {'on' if host.debug else 'off'}, unlike in the baseline"))
-    differences += _entries(
-        "custom-policy", "the custom Secure Boot policies", baseline.custom_policies, host.custom_policies
+    against = f"the baseline {name}" if name else "the baseline"
+    return (
+        *_switch("secure-boot", "Secure Boot", baseline.secure_boot, host.secure_boot, against),
+        *_authorities(baseline.authorities, host.authorities, against),
+        *_items("dbx", (baseline.dbx, host.dbx), against),
+        *_switch("debug", "Debugging", baseline.debug, host.debug, against),
+        *_items("custom-policy", (baseline.custom_policies, host.custom_policies), against),
     )
-    return tuple(differences)
 
 
-def _name(authority: Authority) -> str:
-    return f"{authority.description} ({authority.variable}, sha256 {authority.digest[:12]}…)"
+_ADDED, _REMOVED = ChangeKind.ADDED, ChangeKind.REMOVED
+_SENTENCES: Final = {
+    ("authority", _REMOVED): "The authority {item} allowed no boot program any more",
+    ("authority", _ADDED): "The new authority {item} allowed a boot program",
+    ("dbx", _REMOVED): "The Secure Boot database dbx lost the entry {item}",
+    ("dbx", _ADDED): "The Secure Boot database dbx gained the entry {item}",
+    ("custom-policy", _REMOVED): "The custom Secure Boot policy {item} is gone",
+    ("custom-policy", _ADDED): "The custom Secure Boot policy {item} is new",
+}
 
 
-def _entries(subject: str, title: str, before: Iterable[str], after: Iterable[str]) -> list[Difference]:
-    lost, gained = sorted(set(before) - set(after)), sorted(set(after) - set(before))
-    return [
-        Difference(
-            subject, f"{title} {verb} {len(items)} {'entry' if len(items) == 1 else 'entries'} ({_shorten(items[0])})"
-        )
-        for verb, items in (("lost", lost), ("gained", gained))
-        if items
-    ]
+def _switch(subject: str, title: str, before: bool, after: bool, against: str) -> Iterator[Difference]:
+    if before != after:
+        now, then = ("on", "off") if after else ("off", "on")
+        yield Difference(subject, ChangeKind.CHANGED, now, f"{title} is {now}, compared with {then} in {against}.")
 
 
-def _shorten(entry: str) -> str:
-    kind, _, digest = entry.rpartition(":")
-    return f"{kind} {digest[:12]}…" if len(digest) > 12 else entry
+def _authorities(before: Iterable[Authority], after: Iterable[Authority], against: str) -> Iterator[Difference]:
+    # People know an authority by the subject of its certificate; entries are the same when variable and digest are.
+    old, new = ({f"{item.variable}:{item.digest}": item for item in side} for side in (before, after))
+    for key in sorted(old.keys() ^ new.keys()):
+        item, kind = (old[key], _REMOVED) if key in old else (new[key], _ADDED)
+        shown = f"{item.description} ({item.variable}, sha256 {item.digest[:12]}…)"
+        yield _one("authority", kind, key, shown, against)
+
+
+def _items(subject: str, both: tuple[tuple[str, ...], tuple[str, ...]], against: str) -> Iterator[Difference]:
+    before, after = both
+    if before == after:
+        return
+    for kind, items in ((_REMOVED, set(before) - set(after)), (_ADDED, set(after) - set(before))):
+        for item in sorted(items):
+            yield _one(subject, kind, item, _shown(item), against)
+
+
+def _one(subject: str, kind: ChangeKind, item: str, shown: str, against: str) -> Difference:
+    sentence = _SENTENCES[subject, kind].format(item=shown)
+    return Difference(subject, kind, item, f"{sentence}, compared with {against}.")
+
+
+def _shown(item: str) -> str:
+    """A stored entry for people: what it is, and as much of its digest as tells it from others.
+
+    ``sha256:…`` and ``x509:…`` of a database, ``000b:options:…`` of a custom policy.
+    """
+    *kind, digest = item.split(":")
+    short = f"sha256 {digest[:12]}…" if len(digest) > 12 else digest
+    if kind == ["sha256"]:
+        return short
+    if kind == ["x509"]:
+        return f"certificate {short}"
+    return f"{short} ({', '.join(kind)})" if kind else short

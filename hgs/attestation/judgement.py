@@ -153,7 +153,7 @@ class Judgement:
             checks=checks,
             failure=failure,
             retryable=retryable,
-            warnings=tuple(self.warnings),
+            warnings=(*self.warnings, *(warning for check in checks for warning in check.warnings)),
             ek_hash=self.identity,
             host_name=self.host_name,
             mode=self.mode,

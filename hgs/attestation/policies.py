@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from hgs.attestation import policy_checks as checks
-from hgs.attestation.policy_checks import Finding, NamedBaseline, NamedDigest, Registered
+from hgs.attestation.policy_checks import Finding, ModuleRule, NamedBaseline, NamedDigest, Registered
 from hgs.attestation.sipa import MeasuredBoot
 from hgs.attestation.verdict import AttestationSubStatus as Sub
 from hgs.attestation.verdict import CheckResult, Outcome
@@ -226,12 +226,14 @@ def _result(policy: BuiltInPolicy, finding: Finding) -> CheckResult:
         outcome=finding.outcome,
         sentence=finding.sentence,
         evidence=finding.evidence,
+        warnings=finding.warnings,
     )
 
 
 __all__ = [
     "BUILT_IN_POLICIES",
     "BuiltInPolicy",
+    "ModuleRule",
     "NamedBaseline",
     "NamedDigest",
     "PolicySet",

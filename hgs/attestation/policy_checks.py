@@ -1,11 +1,12 @@
 """One function per built-in policy: boot facts in, finding out. What was not measured does not count as good."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from hgs.attestation.baseline import Baseline, Difference, compare
-from hgs.attestation.sipa import MeasuredBoot, SipaType, SiPolicyInfo
+from hgs.attestation.errors import LogUnsafe
+from hgs.attestation.sipa import LoadedModule, MeasuredBoot, SipaType, SiPolicyInfo
 from hgs.attestation.tpm import Algorithm
 from hgs.attestation.verdict import Outcome
 
@@ -13,6 +14,7 @@ _TRANSFER_FULL_BOOT: Final = 1
 _TRANSFER_RESUME: Final = 2
 _UNLOCKED_BY_TPM: Final = 0x4
 _SHOWN_DIFFERENCES: Final = 5
+_SHOWN_MODULES: Final = 20
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,24 @@ class NamedBaseline:
     baseline: Baseline
 
 
+class ModuleRule(Protocol):
+    """What a registered code-integrity policy says of a loaded module."""
+
+    def __call__(self, module: LoadedModule, /) -> str | None:
+        """Why the policy clearly refuses the module (half a sentence for people); None when it allows it or may."""
+
+
 @dataclass(frozen=True)
 class NamedDigest:
-    """A registered code-integrity policy or dump key: name and SHA-256, 64 lower-case hex digits."""
+    """A registered code-integrity policy or dump key: name and SHA-256, 64 lower-case hex digits.
+
+    Of a policy whose content is known: ``audit``, it only logs what it would refuse; ``refuses``, its rules.
+    """
 
     name: str
     digest: str
+    audit: bool = False
+    refuses: ModuleRule | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -42,11 +56,12 @@ class Registered:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one policy came to."""
+    """What one policy came to. ``warnings``: what the verdict should say though the policy holds."""
 
     outcome: Outcome
     sentence: str
     evidence: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def _finding(holds: bool, good: str, bad: str, **evidence: str) -> Finding:
@@ -75,22 +90,30 @@ def secure_boot_settings(boot: MeasuredBoot, registered: Registered) -> Finding:
     """At least one registered baseline matches; otherwise the nearest one and what differs."""
     if not registered.baselines:
         return Finding(Outcome.FAILED, "No TPM baseline is registered with this HGS, so none can match.")
-    compared = [(named, compare(named.baseline, boot)) for named in registered.baselines]
-    nearest, differences = min(compared, key=lambda pair: (len(pair[1]), pair[0].name))
+    nearest, differences = nearest_baseline(registered.baselines, boot)
     if not differences:
         return Finding(Outcome.PASSED, f"The boot matches the TPM baseline {nearest.name}.", {"baseline": nearest.name})
     return Finding(
         Outcome.FAILED,
-        f"The boot matches no TPM baseline. Compared with the nearest, {nearest.name}: {_listed(differences)}.",
+        f"{_listed(differences)} The boot matches no TPM baseline; {nearest.name} is the nearest. If the change is "
+        "meant, capture this boot as a new baseline; otherwise set the firmware back.",
         {"nearest_baseline": nearest.name, "differences": str(len(differences))}
         | {f"difference_{number}": item.sentence for number, item in enumerate(differences[:20], 1)},
     )
 
 
+def nearest_baseline(
+    baselines: Sequence[NamedBaseline], boot: MeasuredBoot
+) -> tuple[NamedBaseline, tuple[Difference, ...]]:
+    """The baseline (of at least one) with the fewest differences, by name among equals, and those differences."""
+    compared = ((named, compare(named.baseline, boot, named.name)) for named in baselines)
+    return min(compared, key=lambda pair: (len(pair[1]), pair[0].name))
+
+
 def _listed(differences: tuple[Difference, ...]) -> str:
-    shown = "; ".join(item.sentence for item in differences[:_SHOWN_DIFFERENCES])
+    shown = " ".join(item.sentence for item in differences[:_SHOWN_DIFFERENCES])
     more = len(differences) - _SHOWN_DIFFERENCES
-    return f"{shown}; and {more} more" if more > 0 else shown
+    return f"{shown} There {'is' if more == 1 else 'are'} {more} more." if more > 0 else shown
 
 
 def debug_disabled(boot: MeasuredBoot, _: Registered) -> Finding:
@@ -99,6 +122,9 @@ def debug_disabled(boot: MeasuredBoot, _: Registered) -> Finding:
         SipaType.BOOT_DEBUGGING: "boot manager debugging",
         SipaType.OS_KERNEL_DEBUG: "kernel debugging",
         SipaType.HYPERVISOR_DEBUG: "hypervisor debugging",
+        # Neither is a debugger, but either lets in code that nobody meant for production.
+        SipaType.TEST_SIGNING: "test signing",
+        SipaType.FLIGHT_SIGNING: "flight signing",
     }
     evidence = {kind.name: _values(boot, kind) for kind in sources} | {"firmware": str(boot.secure_boot.debug).lower()}
     on = [title for kind, title in sources.items() if boot.ever(kind)]
@@ -116,26 +142,56 @@ def debug_disabled(boot: MeasuredBoot, _: Registered) -> Finding:
 
 
 def ci_policy_known(boot: MeasuredBoot, registered: Registered) -> Finding:
-    """Strict choice: every policy the loader measured must be registered, and there must be one."""
+    """Strict choice: every policy the loader measured must be registered, there must be one, and none may be broken."""
+    if boot.measured(SipaType.CODE_INTEGRITY) and not boot.always(SipaType.CODE_INTEGRITY):
+        return Finding(Outcome.FAILED, "Code integrity is off: no policy is enforced. Turn it on and restart.")
     if not boot.ci_policies:
         return Finding(
             Outcome.FAILED, "No code-integrity policy is in force. Install one that is registered with this HGS."
         )
-    names = {item.digest: item.name for item in registered.ci_policies}
-    matched: dict[str, str] = {}
+    known = {item.digest: item for item in registered.ci_policies}
+    matched: dict[str, NamedDigest] = {}
+    evidence: dict[str, str] = {}
     for policy in dict.fromkeys(boot.ci_policies):
         digest = policy.digest.hex()
-        if policy.hash_algorithm != Algorithm.SHA256 or digest not in names:
+        if policy.hash_algorithm != Algorithm.SHA256 or digest not in known:
             return Finding(Outcome.FAILED, _unknown_ci(policy), {"policy": policy.label, "sha256": digest})
-        matched[names[digest]] = f"{policy.label}, sha256 {digest}"
-    return Finding(Outcome.PASSED, f"Code integrity is by {', '.join(matched)}.", matched)
+        matched[digest] = known[digest]
+        evidence[known[digest].name] = f"{policy.label}, sha256 {digest}"
+    return modules_allowed(boot, tuple(matched.values()), evidence)
 
 
 def _unknown_ci(policy: SiPolicyInfo) -> str:
     return (
-        f"The code-integrity policy {policy.label} (sha256 {policy.digest.hex()[:12]}…) "
-        "is not registered with this HGS."
+        f"The code-integrity policy {policy.label} (sha256 {policy.digest.hex()[:12]}…) is not registered with this "
+        "HGS. Register it, or install a registered one on the host."
     )
+
+
+def modules_allowed(boot: MeasuredBoot, policies: Sequence[NamedDigest], evidence: Mapping[str, str]) -> Finding:
+    """No registered policy in force clearly refuses a loaded module; one in audit mode only warns."""
+    refused: list[str] = []
+    warnings = [f"CI policy {policy.name} is in audit mode: it is not enforced." for policy in policies if policy.audit]
+    for policy in policies:
+        if policy.refuses is None:
+            continue
+        try:
+            sentences = [_refused(module, policy, why) for module in boot.modules if (why := policy.refuses(module))]
+        except LogUnsafe as error:
+            return Finding(Outcome.FAILED, error.message, evidence)
+        (warnings if policy.audit else refused).extend(sentences)
+    if refused:
+        more = f" And {len(refused) - 1} more." if len(refused) > 1 else ""
+        shown = {f"refused_{number}": sentence for number, sentence in enumerate(refused[:_SHOWN_MODULES], 1)}
+        return Finding(Outcome.FAILED, refused[0] + more, {**evidence, **shown}, tuple(warnings))
+    names = ", ".join(policy.name for policy in policies)
+    return Finding(Outcome.PASSED, f"Code integrity is by {names}.", evidence, tuple(warnings))
+
+
+def _refused(module: LoadedModule, policy: NamedDigest, why: str) -> str:
+    mode = ", which is in audit mode and did not stop it" if policy.audit else ""
+    what = f"driver {module.name or 'without a name'} (publisher {module.publisher or 'unknown'})"
+    return f"The {what} is not allowed by CI policy {policy.name}{mode}: {why}."
 
 
 def full_boot(boot: MeasuredBoot, _: Registered) -> Finding:

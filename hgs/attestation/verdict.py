@@ -93,7 +93,8 @@ class CheckResult:
 
     ``code`` is unique and stable (the specification's policy name, or the name of an evidence check);
     ``policy`` is the ``Hgs_…`` name and ``guid`` the specification's reason GUID, both empty for evidence checks.
-    ``evidence`` holds small strings for the reader: digests, names, register numbers.
+    ``evidence`` holds small strings for the reader: digests, names, register numbers. ``warnings``: what deserves
+    attention though the check holds; the verdict repeats them.
     """
 
     code: str
@@ -103,6 +104,7 @@ class CheckResult:
     guid: str = ""
     sub_status: AttestationSubStatus = AttestationSubStatus.NO_INFORMATION
     evidence: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; ``from_json`` gives back an equal result."""
@@ -114,6 +116,7 @@ class CheckResult:
             "guid": self.guid,
             "sub_status": self.sub_status.value,
             "evidence": dict(self.evidence),
+            "warnings": list(self.warnings),
         }
 
     @classmethod
@@ -128,6 +131,7 @@ class CheckResult:
                 guid=str(value["guid"]),
                 sub_status=AttestationSubStatus(value["sub_status"]),
                 evidence={str(k): str(v) for k, v in value["evidence"].items()},
+                warnings=tuple(str(item) for item in value.get("warnings", ())),
             )
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise Malformed(f"This is not a stored check result: {error}.") from error

@@ -1,11 +1,13 @@
 """Boot logs for tests: a healthy host, and the ways in which one is not."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from hgs.attestation.baseline import baseline_of
 from hgs.attestation.ci_policy import build_ci_policy, parse_ci_policy
 from hgs.attestation.efi import (
     CERT_SHA256,
@@ -14,7 +16,9 @@ from hgs.attestation.efi import (
     EfiVariable,
     signature_list,
 )
+from hgs.attestation.policies import NamedBaseline, NamedDigest, PolicySet, evaluate_policies
 from hgs.attestation.sipa import (
+    MeasuredBoot,
     SipaType,
     SiPolicyInfo,
     VsmKey,
@@ -23,6 +27,7 @@ from hgs.attestation.sipa import (
     encode_custom_policy,
     encode_number,
     encode_tlv,
+    measured_boot,
 )
 from hgs.attestation.tcglog import (
     EV_EFI_VARIABLE_AUTHORITY,
@@ -31,7 +36,9 @@ from hgs.attestation.tcglog import (
     EV_S_CRTM_VERSION,
     EV_SEPARATOR,
     EventLogBuilder,
+    accept_reference_log,
 )
+from hgs.attestation.verdict import CheckResult
 
 OWNER = UUID("77fa9abd-0359-4d32-bd60-28f4e78f784b")
 CI_POLICY = build_ci_policy("Hosts 2026", (10, 0, 0, 0))
@@ -41,7 +48,9 @@ REVOKED = (b"\x01" * 32, b"\x02" * 32)
 
 @dataclass(frozen=True)
 class Boot:
-    """What a host measures. ``extra_settings`` are further SIPA records in PCR 12, after the usual ones."""
+    """What a host measures. ``extra_settings``: further SIPA records in PCR 12, after the usual ones; ``modules``: in
+    PCR 13; ``firmware``: register, type and data of further events of the firmware.
+    """
 
     identity: rsa.RSAPublicKey | None = None
     signing: Sequence[rsa.RSAPublicKey] = ()
@@ -58,12 +67,16 @@ class Boot:
     boot_counter: int = 1
     custom_policy: bytes = b"\x05" * 32
     extra_settings: Sequence[bytes] = ()
+    modules: Sequence[bytes] = ()
+    firmware: Sequence[tuple[int, int, bytes]] = ()
     after_markers: Sequence[tuple[int, int, bytes]] = ()
 
     def log(self) -> EventLogBuilder:
         """The log, as a builder: it also says what to extend."""
         log = EventLogBuilder(locality=self.locality)
         log.measure(0, EV_S_CRTM_VERSION, b"firmware 1.0")
+        for pcr, kind, data in self.firmware:
+            log.measure(pcr, kind, data)
         self._firmware(log)
         for transfer in self.transfers:
             log.measure(12, EV_EVENT_TAG, self._settings(transfer))
@@ -119,10 +132,30 @@ class Boot:
             SiPolicyInfo("SiPolicy.p7b", (10, 0, 0, 0), 0x000B, bytes.fromhex(digest)) for digest in self.ci_digests
         ]
         records = [encode_tlv(SipaType.SI_POLICY, policy.serialise()) for policy in policies]
-        return encode_container(SipaType.TRUST_BOUNDARY, encode_custom_policy(self.custom_policy), *records)
+        return encode_container(
+            SipaType.TRUST_BOUNDARY, encode_custom_policy(self.custom_policy), *records, *self.modules
+        )
 
 
 def identity_record(key: rsa.RSAPublicKey, kind: SipaType = SipaType.VSM_IDK_INFO) -> bytes:
     """VSM_IDK_INFO (or VSM_IDKS_INFO) of a key."""
     numbers = key.public_numbers()
     return encode_tlv(kind, VsmKey(numbers.n, numbers.e).serialise())
+
+
+def facts(boot: Boot) -> MeasuredBoot:
+    """What the boot's log says, taken at its word."""
+    return measured_boot(accept_reference_log(boot.log().build()))
+
+
+def registered(reference: Boot, **changes: Any) -> PolicySet:
+    """An HGS's policies with the reference boot as baseline and the usual CI policy."""
+    baseline = baseline_of(facts(reference))
+    named = NamedBaseline("Acme R1", baseline)
+    policies = PolicySet(baselines=(named,), ci_policies=(NamedDigest("Hosts", CI_DIGEST),))
+    return replace(policies, **changes)
+
+
+def judge(boot: Boot, policies: PolicySet, code: str) -> CheckResult:
+    """One policy's result for a boot."""
+    return next(check for check in evaluate_policies(facts(boot), policies) if check.code == code)

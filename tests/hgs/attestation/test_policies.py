@@ -2,50 +2,31 @@
 
 import hashlib
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from hgs.attestation.baseline import (
-    Baseline,
-    baseline_from_log,
-    baseline_of,
-    boot_from_reference_log,
-    compare,
-    reference_warnings,
-)
-from hgs.attestation.errors import Malformed, TooLarge
+from hgs.attestation.judgement import Judgement
 from hgs.attestation.policies import (
     BUILT_IN_POLICIES,
-    NamedBaseline,
+    ModuleRule,
     NamedDigest,
-    PolicySet,
     PolicyState,
     built_in_policy,
     evaluate_policies,
     skipped_policies,
 )
-from hgs.attestation.sipa import MeasuredBoot, SipaType, encode_boolean, encode_number, encode_tlv, measured_boot
-from hgs.attestation.tcglog import accept_reference_log, parse_log
+from hgs.attestation.sipa import (
+    LoadedModule,
+    SipaType,
+    encode_boolean,
+    encode_container,
+    encode_number,
+    encode_text,
+    encode_tlv,
+)
 from hgs.attestation.verdict import CheckResult, Outcome
-from tests.hgs.attestation.boots import CI_DIGEST, REVOKED, Boot, identity_record
-from tests.hgs.attestation.samples import sample
-
-
-def facts(boot: Boot) -> MeasuredBoot:
-    return measured_boot(accept_reference_log(boot.log().build()))
-
-
-def registered(reference: Boot, **changes: Any) -> PolicySet:
-    baseline = baseline_of(facts(reference))
-    named = NamedBaseline("Acme R1", baseline)
-    policies = PolicySet(baselines=(named,), ci_policies=(NamedDigest("Hosts", CI_DIGEST),))
-    return replace(policies, **changes)
-
-
-def judge(boot: Boot, policies: PolicySet, code: str) -> CheckResult:
-    return next(check for check in evaluate_policies(facts(boot), policies) if check.code == code)
+from tests.hgs.attestation.boots import CI_DIGEST, Boot, facts, identity_record, judge, registered
 
 
 @pytest.fixture
@@ -73,7 +54,8 @@ def test_secure_boot_off_is_said_in_words(good: Boot) -> None:
 def test_an_unregistered_ci_policy_is_named(good: Boot) -> None:
     result = judge(replace(good, ci_digests=("1a2b" * 16,)), registered(good), "SystemIntegrityCiKnownGood")
     assert result.sentence == (
-        "The code-integrity policy SiPolicy.p7b 10.0.0.0 (sha256 1a2b1a2b1a2b…) is not registered with this HGS."
+        "The code-integrity policy SiPolicy.p7b 10.0.0.0 (sha256 1a2b1a2b1a2b…) is not registered with this HGS. "
+        "Register it, or install a registered one on the host."
     )
 
 
@@ -136,6 +118,97 @@ def test_two_different_identity_keys_in_one_boot_are_refused(good: Boot, other_k
     result = judge(boot, registered(good), "VsmIdkPresent")
     assert result.outcome is Outcome.FAILED
     assert result.evidence == {"identity_keys": "2"}
+
+
+# ---- code integrity ------------------------------------------------------------------------------------------------
+
+FOO = encode_container(
+    SipaType.LOADED_MODULE_AGGREGATION,
+    encode_text(SipaType.FILE_PATH, "\\Windows\\System32\\drivers\\foo.sys"),
+    encode_text(SipaType.AUTHORITY_PUBLISHER, "Contoso"),
+    encode_tlv(SipaType.AUTHENTICODE_HASH, b"\x0f" * 32),
+)
+GOOD_MODULE = encode_container(
+    SipaType.LOADED_MODULE_AGGREGATION, encode_text(SipaType.FILE_PATH, "\\Windows\\System32\\drivers\\good.sys")
+)
+
+
+def only_foo(module: LoadedModule) -> str | None:
+    """The rules of a policy that refuses foo.sys and nothing else."""
+    return "its publisher is on the deny list" if module.name == "foo.sys" else None
+
+
+def with_rules(*, audit: bool = False, refuses: ModuleRule | None = only_foo) -> tuple[NamedDigest, ...]:
+    return (NamedDigest("Hosts", CI_DIGEST, audit, refuses),)
+
+
+def test_a_driver_that_the_policy_refuses_is_named(good: Boot) -> None:
+    boot = replace(good, modules=(GOOD_MODULE, FOO))
+    result = judge(boot, registered(good, ci_policies=with_rules()), "SystemIntegrityCiKnownGood")
+    assert result.outcome is Outcome.FAILED
+    assert result.sentence == (
+        "The driver foo.sys (publisher Contoso) is not allowed by CI policy Hosts: its publisher is on the deny list."
+    )
+    assert result.evidence["refused_1"] == result.sentence
+    assert result.warnings == ()
+
+
+def test_several_refused_drivers_are_counted_and_listed(good: Boot) -> None:
+    boot = replace(good, modules=(FOO, FOO))
+    result = judge(boot, registered(good, ci_policies=with_rules()), "SystemIntegrityCiKnownGood")
+    assert result.sentence.endswith("deny list. And 1 more.")
+    assert {"refused_1", "refused_2"} <= set(result.evidence)
+
+
+def test_a_policy_in_audit_mode_passes_and_warns(good: Boot) -> None:
+    boot = replace(good, modules=(GOOD_MODULE, FOO))
+    result = judge(boot, registered(good, ci_policies=with_rules(audit=True)), "SystemIntegrityCiKnownGood")
+    assert result.outcome is Outcome.PASSED
+    assert result.warnings == (
+        "CI policy Hosts is in audit mode: it is not enforced.",
+        "The driver foo.sys (publisher Contoso) is not allowed by CI policy Hosts, which is in audit mode and did not "
+        "stop it: its publisher is on the deny list.",
+    )
+    verdict = Judgement("ab" * 32).decided((result,))
+    assert verdict.passed
+    assert verdict.warnings == result.warnings
+    assert CheckResult.from_json(result.to_json()) == result
+
+
+def test_a_policy_without_known_rules_is_matched_by_digest_alone(good: Boot) -> None:
+    boot = replace(good, modules=(FOO,))
+    result = judge(boot, registered(good, ci_policies=with_rules(refuses=None)), "SystemIntegrityCiKnownGood")
+    assert result.outcome is Outcome.PASSED
+
+
+def test_a_module_that_cannot_be_read_fails_where_rules_must_be_applied(good: Boot) -> None:
+    odd = encode_container(SipaType.LOADED_MODULE_AGGREGATION, encode_tlv(SipaType.FILE_PATH, b"\x00\xd8"))
+    boot = replace(good, modules=(odd,))
+    assert judge(boot, registered(good), "SystemIntegrityCiKnownGood").outcome is Outcome.PASSED
+    result = judge(boot, registered(good, ci_policies=with_rules()), "SystemIntegrityCiKnownGood")
+    assert result.outcome is Outcome.FAILED
+    assert "not UTF-16" in result.sentence
+
+
+def test_code_integrity_that_was_ever_off_fails(good: Boot) -> None:
+    for records in (
+        (encode_boolean(SipaType.CODE_INTEGRITY, False), encode_boolean(SipaType.CODE_INTEGRITY, True)),
+        (encode_boolean(SipaType.CODE_INTEGRITY, False),),
+    ):
+        result = judge(replace(good, extra_settings=records), registered(good), "SystemIntegrityCiKnownGood")
+        assert result.outcome is Outcome.FAILED
+        assert "Code integrity is off" in result.sentence
+
+
+@pytest.mark.parametrize("kind", [SipaType.TEST_SIGNING, SipaType.FLIGHT_SIGNING])
+def test_code_that_is_signed_for_tests_is_let_in_by_no_production_host(good: Boot, kind: SipaType) -> None:
+    assert (
+        judge(replace(good, extra_settings=(encode_boolean(kind, False),)), registered(good), "DebugModeUefi").outcome
+        is Outcome.PASSED
+    )
+    result = judge(replace(good, extra_settings=(encode_boolean(kind, True),)), registered(good), "DebugModeUefi")
+    assert result.outcome is Outcome.FAILED
+    assert "signing" in result.sentence
 
 
 # ---- dumps ---------------------------------------------------------------------------------------------------------
@@ -207,82 +280,3 @@ def test_policies_that_were_not_reached_are_listed() -> None:
 def test_names_and_guids_are_unique() -> None:
     assert len({policy.guid for policy in BUILT_IN_POLICIES}) == 15
     assert len({policy.name.lower() for policy in BUILT_IN_POLICIES}) == 15
-
-
-# ---- baselines -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "same",
-    [{"boot_counter": 99}, {"transfers": (1,)}, {"ci_digests": ("ab" * 32,)}, {"locality": 3}, {"iommu": False}],
-)
-def test_what_baselines_do_not_speak_of_does_not_break_them(good: Boot, same: dict[str, Any]) -> None:
-    assert compare(baseline_of(facts(good)), facts(replace(good, **same))) == ()
-
-
-@pytest.mark.parametrize(
-    ("change", "subjects", "words"),
-    [
-        ({"secure_boot": b"\x00"}, {"secure-boot"}, "Secure Boot is off, and on in the baseline"),
-        ({"authority": b"another"}, {"authority"}, "which is new"),
-        ({"revoked": REVOKED[:1]}, {"dbx"}, "the revocation list dbx lost 1 entry (sha256 020202020202…)"),
-        ({"revoked": (*REVOKED, b"\x03" * 32)}, {"dbx"}, "dbx gained 1 entry"),
-        ({"revoked": ()}, {"dbx"}, "dbx lost 2 entries"),
-        ({"debug": True}, {"debug"}, "debugging is on"),
-        ({"custom_policy": b"\x06" * 32}, {"custom-policy"}, "the custom Secure Boot policies lost 1 entry"),
-    ],
-)
-def test_every_difference_is_named(good: Boot, change: dict[str, Any], subjects: set[str], words: str) -> None:
-    differences = compare(baseline_of(facts(good)), facts(replace(good, **change)))
-    assert {item.subject for item in differences} == subjects
-    assert any(words in item.sentence for item in differences)
-
-
-def test_the_nearest_baseline_is_named_with_what_differs(good: Boot) -> None:
-    far = baseline_of(facts(replace(good, secure_boot=b"\x00", debug=True, revoked=())))
-    policies = registered(good)
-    policies = replace(policies, baselines=(NamedBaseline("Far", far), *policies.baselines))
-    result = judge(replace(good, revoked=REVOKED[:1]), policies, "SecureBootSettings")
-    assert result.evidence["nearest_baseline"] == "Acme R1"
-    assert "Compared with the nearest, Acme R1: the revocation list dbx lost 1 entry" in result.sentence
-    assert judge(good, policies, "SecureBootSettings").evidence == {"baseline": "Acme R1"}
-
-
-def test_a_baseline_survives_storage(good: Boot) -> None:
-    baseline = baseline_from_log(good.log().build().serialise())
-    assert Baseline.from_json(baseline.to_json()) == baseline
-    assert "dbx" in baseline.databases
-    with pytest.raises(Malformed):
-        Baseline.from_json({"secure_boot": True})
-
-
-def test_a_poor_reference_host_is_warned_of(good: Boot) -> None:
-    assert reference_warnings(facts(good)) == ()
-    poor = replace(good, secure_boot=b"\x00", iommu=False, debug=True, ci_digests=(), transfers=())
-    assert len(reference_warnings(facts(poor))) == 4
-    assert len(reference_warnings(facts(replace(poor, debug=True, transfers=(1,))))) == 4
-
-
-def test_a_file_that_is_no_log_is_no_baseline() -> None:
-    with pytest.raises(Malformed):
-        baseline_from_log(b"not a log at all, but long enough to hold a header")
-    with pytest.raises(TooLarge):
-        baseline_from_log(bytes(600 * 1024))
-
-
-def test_a_real_log_as_baseline_matches_itself() -> None:
-    data = sample("eventlogs/latitude-7520.bin")
-    boot = boot_from_reference_log(data)
-    assert compare(baseline_from_log(data), boot) == ()
-    failed = {check.code for check in evaluate_policies(boot, PolicySet()) if check.outcome is Outcome.FAILED}
-    assert failed == {
-        "SecureBootEnabled",
-        "SecureBootSettings",
-        "SystemIntegrityCiKnownGood",
-        "IommuEnabled",
-        "PagefileEncryptionEnabled",
-        "NoHibernation",
-        "NoDumps",
-        "DumpEncryption",
-    }
-    assert parse_log(data).header is not None
