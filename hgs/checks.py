@@ -1,7 +1,7 @@
 """System checks of the HGS role: what must be set before it serves."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.core import checks
@@ -11,6 +11,22 @@ from hgs import kerberos
 from hgs.sealing import master_key
 
 MINIMUM_TOKEN_LENGTH = 24
+
+
+_FORMS: Final = {"BYTES": ("base64", "array"), "GUIDS": ("text", "base64")}
+
+
+@checks.register
+def check_wire_forms(**_: Any) -> list[checks.CheckMessage]:
+    """Each way of writing bytes and GUIDs is one that there is."""
+    return [
+        checks.Error(
+            f"HGS_WIRE_V{version}_{what} is {value!r}.", hint=f"Set it to {' or '.join(known)}.", id="hgs.E003"
+        )
+        for version in (1, 2)
+        for what, known in _FORMS.items()
+        if (value := getattr(settings, f"HGS_WIRE_V{version}_{what}")) not in known
+    ]
 
 
 @checks.register

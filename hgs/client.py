@@ -186,9 +186,15 @@ class FabricClient:
         """Mode, guardian fingerprints, counts, and whether submissions are approved without a person."""
         return self._json("GET", "/fabric/v1/status")
 
-    def submit(self, kind: str, name: str, content: bytes, submitted_by: str = "") -> SubmissionReceipt:
-        """Ask HGS to trust something: ``kind`` is ``host``, ``baseline`` or ``ci-policy``. Asking twice asks once."""
+    def submit(
+        self, kind: str, name: str, content: bytes, submitted_by: str = "", policy_version: str = "v2"
+    ) -> SubmissionReceipt:
+        """Ask HGS to trust something for a policy version; asking twice asks once.
+
+        ``kind``: ``host``, ``host-key``, ``host-group``, ``baseline`` or ``ci-policy``.
+        """
         body = {"kind": kind, "name": name, "content": base64.b64encode(content).decode(), "submitted_by": submitted_by}
+        body["policy_version"] = policy_version
         return _receipt(self._json("POST", "/fabric/v1/submissions", body))
 
     def submission(self, submission_id: UUID) -> SubmissionReceipt:

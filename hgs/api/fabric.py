@@ -22,7 +22,7 @@ from hgs.api.problems import problem, problem_of
 from hgs.api.requests import BodyRefused, read_body
 from hgs.commands.capture import MOST, Captured, capture_baseline, capture_baselines
 from hgs.commands.submissions import submit
-from hgs.models import Attestation, OperationMode, Submission
+from hgs.models import Attestation, OperationMode, PolicyVersion, Submission
 from hgs.selectors import attestations, overview, submissions
 from portal.kernel.actor import Actor, ActorKind, Role
 from portal.kernel.errors import DomainError, Invalid
@@ -85,8 +85,14 @@ def status(_request: HttpRequest, actor: Actor) -> HttpResponse:
 @fabric_endpoint("POST")
 def create_submission(request: HttpRequest, actor: Actor) -> HttpResponse:
     """POST /fabric/v1/submissions: 201 for a new one, 200 for one that was asked before."""
-    body = _members(request, {"kind", "name", "content"}, {"submitted_by"})
-    submission, created = submit(_on_behalf(actor, body), body["kind"], body["name"], _content(body["content"]))
+    body = _members(request, {"kind", "name", "content"}, {"submitted_by", "policy_version"})
+    submission, created = submit(
+        _on_behalf(actor, body),
+        body["kind"],
+        body["name"],
+        _content(body["content"]),
+        version=_policy_version(body.get("policy_version", PolicyVersion.V2.label)),
+    )
     response = JsonResponse(_submission_json(submission), status=201 if created else 200)
     response["Location"] = f"/fabric/v1/submissions/{submission.id}"
     return response
@@ -156,6 +162,13 @@ def _on_behalf(actor: Actor, body: dict[str, Any]) -> Actor:
     """The fabric, with the name of the person behind it, if it says who that is."""
     person = "".join(character for character in body.get("submitted_by", "") if character.isprintable())[:100]
     return Actor(actor.kind, actor.id, f"{actor.name} ({person})", actor.roles, actor.via) if person else actor
+
+
+def _policy_version(text: str) -> PolicyVersion:
+    for version in PolicyVersion:
+        if text == version.label:
+            return version
+    raise Invalid("policy-version", "A policy version is v1 or v2.", fields={"policy_version": text[:16]})
 
 
 def _content(text: str) -> bytes:

@@ -44,6 +44,8 @@ def test_its_migrations_are_complete(node: Node) -> None:
     [
         ({"HGS_MASTER_KEY": ""}, "hgs.E001"),
         ({"HGS_FABRIC_TOKEN": "short"}, "hgs.E002"),
+        ({"HGS_WIRE_V1_BYTES": "hex"}, "hgs.E003"),
+        ({"HGS_WIRE_V2_GUIDS": "braces"}, "hgs.E003"),
         ({"HGS_FABRIC_TOKEN": ""}, "hgs.W001"),
         ({"HGS_AUTO_APPROVE": "true"}, "hgs.W002"),
     ],
