@@ -30,6 +30,8 @@ from hgs.attestation.ci_policy.model import (
 from hgs.attestation.ci_policy.policy_file import MAX_POLICY, CiPolicy, build_ci_policy, parse_ci_policy
 from hgs.attestation.ci_policy.registered import PolicyRules, facts_from_log
 from hgs.attestation.ci_policy.wording import options_in_words, rule_in_words, scenario_in_words, signer_in_words
+from hgs.attestation.ci_policy.xml_reading import read_policy_xml
+from hgs.attestation.ci_policy.xml_writing import write_policy_xml
 
 __all__ = [
     "ALWAYS_SET",
@@ -67,8 +69,10 @@ __all__ = [
     "nearest",
     "options_in_words",
     "parse_ci_policy",
+    "read_policy_xml",
     "rule_in_words",
     "scenario_in_words",
     "signer_in_words",
     "version_text",
+    "write_policy_xml",
 ]
