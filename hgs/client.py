@@ -8,9 +8,9 @@ and read, nothing else). They need no Django. Every failure is one of HgsUnreach
 import base64
 import json
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import httpx2
@@ -25,7 +25,7 @@ from hgs.transport import (
     HgsUnreachable,
     Transport,
 )
-from hgs.wire import certbag, hgsa, kps
+from hgs.wire import certbag, hgsa, kps, negotiate
 from hgs.wire.errors import WireError
 from hgs.wire.xmlform import XmlFormError
 
@@ -40,6 +40,8 @@ __all__ = [
     "HgsUnreachable",
     "KeyProtectionClient",
     "SubmissionReceipt",
+    "Ticket",
+    "TicketSource",
 ]
 
 _ROLL_PATH: Final = kps.ROLL_PATH.format(version="v2.0")
@@ -57,6 +59,18 @@ class AttestationAnswer:
     attestation_id: UUID | None
     status: str
     sub_statuses: tuple[str, ...]
+
+
+class Ticket(Protocol):
+    """A host's proof of who it is, for one request."""
+
+    token: bytes
+
+    def check(self, answer: bytes) -> None:
+        """Check HGS's own proof; empty where it sent none. Raises WireError unless it holds."""
+
+
+TicketSource = Callable[[bytes], Ticket]
 
 
 class AttestationClient:
@@ -83,20 +97,47 @@ class AttestationClient:
             raise HgsProtocolError("HGS did not say what it is.")
         return reply
 
-    def attest(self, request: hgsa.AttestationRequest) -> AttestationAnswer:
-        """Send one message of the exchange; error replies of the specification are answers, not exceptions."""
-        answer = self._transport.send(
-            "POST",
-            "/Attestation/v2.0/attest",
-            content=hgsa.serialise(request),
-            headers={"Content-Type": "application/json; charset=utf-8"},
-        )
-        return AttestationAnswer(
-            reply=_message(answer),
-            attestation_id=_attestation_id(answer.headers),
-            status=answer.headers.get("attestation-status", ""),
-            sub_statuses=tuple(name for name in answer.headers.get("attestation-sub-status", "").split(",") if name),
-        )
+    def attest(
+        self,
+        request: hgsa.AttestationRequest | hgsa.TpmRequestInitial | hgsa.TpmRequestContinue,
+        *,
+        rehearsal: bool = False,
+    ) -> AttestationAnswer:
+        """Send one message of the exchange with the TPM; its class says which protocol version it is of.
+
+        Error replies of the specification are answers, not exceptions; so they are in every mode. A rehearsal is
+        judged like an attestation, in any mode of HGS, and gives no certificate.
+        """
+        version = "v2.0" if isinstance(request, hgsa.AttestationRequest) else "v1.0"
+        return _attestation_answer(self._post(f"{version}/attest", hgsa.serialise(request), rehearsal=rehearsal))
+
+    def attest_domain(
+        self, request: hgsa.ADRequest, ticket_for: TicketSource, *, rehearsal: bool = False
+    ) -> AttestationAnswer:
+        """Attest as a member of a domain. ``ticket_for``: makes the proof of who sends a request, for its body.
+
+        Raises HgsRefused where HGS does not accept the ticket, HgsProtocolError where HGS does not prove itself.
+        """
+        body = hgsa.serialise(request)
+        ticket = ticket_for(body)
+        headers = {"Authorization": negotiate.write_header(ticket.token)}
+        answer = self._post("v2.0/domainattest", body, rehearsal=rehearsal, headers=headers)
+        if answer.status == 401:
+            raise HgsRefused("HGS did not accept the Kerberos ticket of this host.", reason="kerberos", status=401)
+        try:
+            ticket.check(negotiate.read_header(answer.headers.get("www-authenticate", "")))
+        except WireError as error:
+            raise HgsProtocolError(f"HGS did not prove itself by Kerberos: {error.message}") from error
+        return _attestation_answer(answer)
+
+    def attest_host_key(self, request: hgsa.AttestationRequest, *, rehearsal: bool = False) -> AttestationAnswer:
+        """Attest by a host key: contents 1, 8 and 9."""
+        return _attestation_answer(self._post("v2.0/hostkeyattest", hgsa.serialise(request), rehearsal=rehearsal))
+
+    def _post(self, resource: str, body: bytes, *, rehearsal: bool, headers: Mapping[str, str] | None = None) -> Answer:
+        folder = "/Attestation/rehearsal" if rehearsal else "/Attestation"
+        headers = {"Content-Type": "application/json; charset=utf-8", **(headers or {})}
+        return self._transport.send("POST", f"{folder}/{resource}", content=body, headers=headers)
 
     def signing_certificates(self) -> tuple[x509.Certificate, ...]:
         """The certificates that sign health certificates."""
@@ -235,6 +276,15 @@ class FabricClient:
         if not 200 <= answer.status < 300:
             raise _refusal(answer)
         return _json_object(answer)
+
+
+def _attestation_answer(answer: Answer) -> AttestationAnswer:
+    return AttestationAnswer(
+        reply=_message(answer),
+        attestation_id=_attestation_id(answer.headers),
+        status=answer.headers.get("attestation-status", ""),
+        sub_statuses=tuple(name for name in answer.headers.get("attestation-sub-status", "").split(",") if name),
+    )
 
 
 def _message(answer: Answer) -> hgsa.Message:

@@ -10,7 +10,6 @@ that is bound to another request is refused. Tickets without any bindings are ac
 them; the verdict then says so.
 """
 
-import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,11 +20,9 @@ from django.conf import settings
 
 from hgs.attestation.errors import AttestationError
 from hgs.attestation.pac import DomainAccount, read_pac
+from hgs.wire.negotiate import MAX_TOKEN, binding_of
 from portal.kernel.errors import Unavailable
 
-MAX_TOKEN: Final = 64 * 1024
-"""Bytes of a token, decoded."""
-BINDING_PREFIX: Final = b"hgs-request-sha256:"
 _PAC_ATTRIBUTE: Final = b"urn:mspac:"
 _INSTALL: Final = "Install Python's gssapi (the extra named ad) and the Kerberos libraries, then restart HGS."
 
@@ -47,11 +44,6 @@ class Client:
     account: DomainAccount
     token: bytes
     is_bound: bool
-
-
-def binding_of(body: bytes) -> bytes:
-    """What a ticket is bound to: application data of the channel bindings (RFC 2743, 1.1.6)."""
-    return BINDING_PREFIX + hashlib.sha256(body).digest()
 
 
 def accept(token: bytes, body: bytes) -> Client:

@@ -35,3 +35,9 @@ class PlatformIdentifierError(WireError):
     """A platform identifier file that cannot be read."""
 
     code = "platform-identifier-malformed"
+
+
+class NegotiateError(WireError):
+    """A header of HTTP's Negotiate scheme that cannot be read."""
+
+    code = "negotiate-malformed"
