@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hgs.commands.decisions import Decided
     from hgs.models import Submission
     from hgs.selectors.changes import Difference
+    from hgs.selectors.policy_dry_run import PolicyForecast
     from portal.kernel.actor import Actor
 
 
@@ -50,23 +51,32 @@ def approvals(actor: "Actor", state: str, output: Format) -> None:
 @on_node
 def approval(actor: "Actor", submission_id: str, output: Format) -> None:
     """Show one submission and what its approval changes."""
-    from hgs.selectors.changes import difference
+    from hgs.selectors.changes import difference, forecast
     from hgs.selectors.submissions import preview, submissions
 
     submission = by_id(submissions(actor), submission_id, "submission")
-    seen, found = preview(actor, submission), difference(actor, submission)
+    seen, found, outlook = preview(actor, submission), difference(actor, submission), forecast(actor, submission)
     record: dict[str, Any] = {"id": str(submission.id), "kind": submission.kind, "name": submission.name}
     record |= {"state": submission.state, "change": seen.change, "warnings": list(seen.warnings)}
     if output == "json":
-        record |= {"facts": dict(seen.facts), "difference": _difference_json(found)}
+        record |= {"facts": dict(seen.facts), "difference": _difference_json(found), "hosts": _hosts(outlook)}
     fields = [(key, key.capitalize()) for key in record]
     if output == "table":
         record["difference"] = _difference_lines(found)
-        fields.append(("difference", "Difference"))
+        record["hosts"] = [f"{host['name']}: {host['expectation']}" for host in _hosts(outlook)]
+        fields += [("difference", "Difference"), ("hosts", "Hosts that would fare otherwise")]
         for number, (label, value) in enumerate(seen.facts):
             record[f"fact-{number}"] = value
             fields.append((f"fact-{number}", label))
     show_record(record, fields, output)
+
+
+def _hosts(outlook: "PolicyForecast | None") -> list[dict[str, Any]]:
+    changes = outlook.changes if outlook else ()
+    return [
+        {"name": one.name, "expectation": one.after.expectation.value, "reasons": list(one.after.reasons)}
+        for one in changes
+    ]
 
 
 def _difference_json(found: "Difference | None") -> dict[str, Any] | None:

@@ -10,10 +10,11 @@ from hgs import artefacts
 from hgs.attestation.ci_policy import CiPolicyHeader, parse_ci_policy
 from hgs.attestation.ekcert import parse_ek_certificate
 from hgs.attestation.errors import AttestationError
-from hgs.models import Baseline, CiPolicy, Submission, SubmissionKind
+from hgs.models import Baseline, CiPolicy, Submission, SubmissionKind, SubmissionState
 from hgs.policy import Action, may
 from hgs.selectors import trust
 from hgs.selectors.baseline_changes import Change, compare_baselines, distance
+from hgs.selectors.policy_dry_run import PolicyForecast, artefact_forecast
 from portal.kernel.actor import Actor
 from portal.kernel.errors import Invalid
 from portal.kernel.policy import require
@@ -41,6 +42,21 @@ def difference(actor: Actor, submission: Submission) -> Difference | None:
     require(may(actor, Action.READ))
     compare = _COMPARE.get(SubmissionKind(submission.kind))
     return compare(submission) if compare else None
+
+
+def forecast(actor: Actor, submission: Submission) -> PolicyForecast | None:
+    """Which known hosts would pass once a pending baseline or CI policy is approved; None for anything else."""
+    require(may(actor, Action.READ))
+    model = _MODELS.get(SubmissionKind(submission.kind))
+    if model is None or submission.state != SubmissionState.PENDING:
+        return None
+    content = bytes(submission.content)
+    digest = artefacts.read(SubmissionKind(submission.kind), content).digest
+    version = submission.policy_version
+    if model.objects.filter(digest=digest, policy_version=version, is_enabled=True).exists():
+        return None
+    unsaved = model(name=submission.name, digest=digest, content=content, policy_version=version)
+    return artefact_forecast(actor, unsaved, True)
 
 
 def baseline_difference(content: bytes, version: int) -> Difference:
@@ -146,4 +162,8 @@ _COMPARE: Final[dict[SubmissionKind, Callable[[Submission], Difference]]] = {
     SubmissionKind.HOST: _of_host,
     SubmissionKind.BASELINE: _of_baseline,
     SubmissionKind.CI_POLICY: _of_ci_policy,
+}
+_MODELS: Final[dict[SubmissionKind, type[Baseline] | type[CiPolicy]]] = {
+    SubmissionKind.BASELINE: Baseline,
+    SubmissionKind.CI_POLICY: CiPolicy,
 }

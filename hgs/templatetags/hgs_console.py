@@ -10,6 +10,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from hgs.keyprotection.certificates import grouped
+from hgs.selectors.policy_dry_run import PolicyForecast
+from hgs.selectors.stored_boots import Expectation
 
 register = template.Library()
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -82,3 +84,14 @@ def moment(value: datetime | None, missing: str = "–") -> SafeString:
 def fact(value: str) -> SafeString:
     """A fact about a submitted file; SHA-256 digests are written as fingerprints."""
     return fingerprint(value) if _DIGEST.fullmatch(value) else format_html("{}", value)
+
+
+@register.filter
+def outlook(forecast: PolicyForecast) -> str:
+    """What a change would do to hosts, in one sentence."""
+    said = [
+        f"{count} host{'' if count == 1 else 's'} would {words}"
+        for expectation, words in ((Expectation.FAILS, "no longer pass"), (Expectation.PASSES, "pass that do not now"))
+        if (count := sum(1 for change in forecast.changes if change.after.expectation is expectation))
+    ]
+    return f"{'; '.join(said)}." if said else "No host would fare otherwise."

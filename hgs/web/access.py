@@ -35,7 +35,7 @@ def _shown(guarded: _Route[_P], view: Callable[..., Any], methods: list[str]) ->
 
 
 def page(view: _View[_P]) -> _Route[_P]:
-    """A page to look at (GET), for people of HGS. What is not there is a 404 that says so."""
+    """A page to look at (GET), for people of HGS. What cannot be shown is a page that says why, with its status."""
 
     def guarded(request: HttpRequest, /, *args: _P.args, **kwargs: _P.kwargs) -> HttpResponse:
         actor = _actor(request)
@@ -46,8 +46,8 @@ def page(view: _View[_P]) -> _Route[_P]:
             return render(request, "hgs/denied.html", {"reason": decision.reason}, status=403)
         try:
             return view(request, actor, *args, **kwargs)
-        except NotFound as error:
-            return render(request, "hgs/not_found.html", context(actor, "", error=error), status=404)
+        except DomainError as error:
+            return render(request, "hgs/not_found.html", context(actor, "", error=error), status=error.status)
 
     return _shown(guarded, view, ["GET", "HEAD"])
 
@@ -107,7 +107,9 @@ RAIL: Final = (
     ("hosts", "hgs:hosts", "Hosts"),
     ("baselines", "hgs:baselines", "Baselines"),
     ("ci-policies", "hgs:ci-policies", "CI policies"),
+    ("dump-keys", "hgs:dump-keys", "Dump keys"),
     ("policies", "hgs:policies", "Policies"),
+    ("mode", "hgs:mode", "Mode"),
     ("attestations", "hgs:attestations", "Attestations"),
     ("releases", "hgs:releases", "Key releases"),
     ("keys", "hgs:keys", "Certificates"),

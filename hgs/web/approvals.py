@@ -38,6 +38,7 @@ def show_submission(request: HttpRequest, actor: Actor, submission_id: UUID) -> 
         submission=submission,
         preview=submissions.preview(actor, submission),
         difference=changes.difference(actor, submission),
+        forecast=changes.forecast(actor, submission),
         may_decide=bool(decision),
         why_not=getattr(decision, "reason", ""),
     )

@@ -4,11 +4,13 @@ from uuid import UUID
 
 from django.http import HttpRequest
 
-from hgs.commands.policies import set_policy_enabled
+from hgs.commands.dump_keys import add_dump_key
 from hgs.commands.submissions import approve, reject
-from hgs.commands.trust import set_artefact_enabled
+from hgs.commands.trust import add_tpm_root, remove_tpm_root
+from hgs.models import PolicyVersion
 from hgs.selectors import submissions, trust
 from hgs.web.access import deed
+from hgs.web.lists import one_of, uploaded
 from portal.kernel.actor import Actor
 
 
@@ -27,24 +29,26 @@ def reject_submission(request: HttpRequest, actor: Actor, submission_id: UUID) -
     return f"{done} rejected."
 
 
-@deed("hgs:baselines")
-def switch_baseline(_request: HttpRequest, actor: Actor, artefact_id: UUID, enabled: bool) -> str:
-    """Enable or disable a baseline."""
-    artefact = trust.baseline(actor, artefact_id)
-    set_artefact_enabled(actor, artefact, enabled)
-    return f"Baseline {artefact.name} {'enabled' if enabled else 'disabled'}."
+@deed("hgs:dump-keys")
+def add_key(request: HttpRequest, actor: Actor) -> str:
+    """Trust a dump key by its hash."""
+    version = PolicyVersion.V1 if request.POST.get("version") == "1" else PolicyVersion.V2
+    name = " ".join(request.POST.get("name", "").split())
+    key = add_dump_key(actor, name, request.POST.get("hash", "").strip(), version)
+    return f"Dump key {key.name} added. Dumps that are encrypted to it are accepted from now on."
 
 
-@deed("hgs:ci-policies")
-def switch_ci_policy(_request: HttpRequest, actor: Actor, artefact_id: UUID, enabled: bool) -> str:
-    """Enable or disable a code integrity policy."""
-    artefact = trust.ci_policy(actor, artefact_id)
-    set_artefact_enabled(actor, artefact, enabled)
-    return f"CI policy {artefact.name} {'enabled' if enabled else 'disabled'}."
+@deed("hgs:keys")
+def add_root(request: HttpRequest, actor: Actor) -> str:
+    """Trust a TPM maker's certificates."""
+    roots = add_tpm_root(actor, " ".join(request.POST.get("name", "").split()), uploaded(request, "file"))
+    return f"Trusted: {', '.join(root.name for root in roots)}."
 
 
-@deed("hgs:policies")
-def switch_policy(_request: HttpRequest, actor: Actor, name: str, enabled: bool) -> str:
-    """Enable or disable a built-in policy."""
-    changed = set_policy_enabled(actor, name, enabled)
-    return f"{changed} {'enabled' if enabled else 'disabled'}. It counts from the next attestation on."
+@deed("hgs:keys")
+def forget_root(_request: HttpRequest, actor: Actor, root_id: UUID) -> str:
+    """Stop trusting a TPM maker's certificate."""
+    root = one_of(trust.tpm_roots(actor), root_id, "TPM certificate")
+    name = root.name
+    remove_tpm_root(actor, root)
+    return f"{name} is no longer trusted."

@@ -1,18 +1,19 @@
 """Routes of the HGS console."""
 
-from typing import Any
-
 from django.urls import path, re_path
 from django.urls.resolvers import URLPattern
 
-from hgs.web import approvals, deeds, host_trust, verdicts, views
+from hgs.web import approvals, deeds, host_trust, switching, verdicts, views
 from hgs.web.signing_in import SignIn, SignOut
 
 
-def _switch(prefix: str, view: Any, name: str) -> list[URLPattern]:
+def _artefacts(kind: str, route: str) -> list[URLPattern]:
+    """Enabling, disabling and removing one kind of artefact."""
+    prefix, more = f"{route}/<uuid:artefact_id>", {"kind": kind}
     return [
-        path(f"{prefix}/enable", view, {"enabled": True}, name=f"{name}-enable"),
-        path(f"{prefix}/disable", view, {"enabled": False}, name=f"{name}-disable"),
+        path(f"{prefix}/enable", switching.switch_artefact, more | {"enabled": True}, name=f"{kind}-enable"),
+        path(f"{prefix}/disable", switching.switch_artefact, more | {"enabled": False}, name=f"{kind}-disable"),
+        path(f"{prefix}/remove", switching.forget_artefact, more, name=f"{kind}-remove"),
     ]
 
 
@@ -35,15 +36,24 @@ urlpatterns = [
     path("host-keys/add", host_trust.add_key, name="add-host-key"),
     path("host-keys/<uuid:key_id>/remove", host_trust.forget_key, name="remove-host-key"),
     path("baselines/", views.list_baselines, name="baselines"),
-    *_switch("baselines/<uuid:artefact_id>", deeds.switch_baseline, "baseline"),
+    *_artefacts("baseline", "baselines"),
     path("ci-policies/", views.list_ci_policies, name="ci-policies"),
-    *_switch("ci-policies/<uuid:artefact_id>", deeds.switch_ci_policy, "ci-policy"),
+    *_artefacts("ci-policy", "ci-policies"),
+    path("dump-keys/", views.list_dump_keys, name="dump-keys"),
+    path("dump-keys/add", deeds.add_key, name="add-dump-key"),
+    *_artefacts("dump-key", "dump-keys"),
     path("policies/", views.list_policies, name="policies"),
-    *_switch("policies/<slug:name>", deeds.switch_policy, "policy"),
+    path("policies/<slug:name>/enable", switching.switch_policy, {"enabled": True}, name="policy-enable"),
+    path("policies/<slug:name>/disable", switching.switch_policy, {"enabled": False}, name="policy-disable"),
+    path("mode/", switching.show_mode, name="mode"),
+    path("mode/<slug:key>/", switching.change_mode, name="change-mode"),
     path("attestations/", verdicts.list_attestations, name="attestations"),
     path("attestations/capture/", verdicts.capture_many, name="capture-many"),
     path("attestations/<uuid:attestation_id>/", verdicts.show_attestation, name="attestation"),
     path("attestations/<uuid:attestation_id>/capture", verdicts.capture_one, name="capture"),
     path("releases/", views.list_releases, name="releases"),
     path("keys/", views.list_keys, name="keys"),
+    path("keys/signer/renew", switching.renew, name="renew-signer"),
+    path("keys/tpm-roots/add", deeds.add_root, name="add-tpm-root"),
+    path("keys/tpm-roots/<uuid:root_id>/remove", deeds.forget_root, name="remove-tpm-root"),
 ]

@@ -3,6 +3,7 @@
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from hgs.models import PolicyVersion
 from hgs.selectors import keys, overview, policies, releases, trust
 from hgs.web.access import context, page
 from hgs.web.lists import page_of
@@ -32,6 +33,13 @@ def list_ci_policies(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 
 @page
+def list_dump_keys(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """Keys that memory dumps may be encrypted to."""
+    values = context(actor, "dump-keys", artefacts=trust.dump_keys(actor), versions=PolicyVersion)
+    return render(request, "hgs/dump_keys.html", values)
+
+
+@page
 def list_policies(request: HttpRequest, actor: Actor) -> HttpResponse:
     """The built-in policies and their state."""
     values = context(actor, "policies", policies=policies.policies(actor))
@@ -52,6 +60,7 @@ def list_keys(request: HttpRequest, actor: Actor) -> HttpResponse:
         actor,
         "keys",
         certificates=keys.certificates(actor),
+        signers=keys.signers(actor),
         tpm_roots=trust.tpm_roots(actor),
     )
     return render(request, "hgs/keys.html", values)

@@ -9,9 +9,21 @@ from django.urls import reverse
 
 from hgs.commands.capture import capture_baseline
 from hgs.commands.submissions import submit
-from hgs.models import Attestation, Baseline, HostGroup, HostKey, Submission, SubmissionState, TpmHost
+from hgs.models import (
+    Attestation,
+    Baseline,
+    DumpKey,
+    HostGroup,
+    HostKey,
+    ServiceKey,
+    Submission,
+    SubmissionState,
+    TpmHost,
+    TrustedTpmRoot,
+)
 from portal.accounts.models import User
 from tests.hgs.attestation.boots import REVOKED, Boot
+from tests.hgs.attestation.tpm_hosts import Manufacturer
 from tests.hgs.service.conftest import ADMIN, FABRIC, Clock, Trusting
 from tests.hgs.service.hosts import Host
 
@@ -199,3 +211,88 @@ def test_host_keys_are_added_and_removed(initialised: None, signed_in: Client, s
     assert not HostKey.objects.exists()
     missing = signed_in.post(reverse("hgs:add-host-key"), {"name": "hv05"}, follow=True)
     assert "No file was chosen" in missing.content.decode()
+
+
+# ---- dry runs before a change --------------------------------------------------------------------------------------
+
+
+def test_disabling_a_baseline_says_which_hosts_would_no_longer_pass(
+    client: Client, fabric: Trusting, hv01: Host, signed_in: Client
+) -> None:
+    hv01.attest(client)
+    baseline = Baseline.objects.get()
+    for route in ("baseline-disable", "baseline-remove"):
+        page = html(signed_in, route, baseline.pk)
+        assert "1 host would no longer pass." in page
+        assert "hv01" in page
+    assert Baseline.objects.get().is_enabled, "asking changes nothing"
+    signed_in.post(reverse("hgs:baseline-remove", args=[baseline.pk]))
+    assert not Baseline.objects.exists()
+
+
+def test_an_approval_says_which_hosts_would_pass(refused: Attestation, signed_in: Client) -> None:
+    submission = capture_baseline(ADMIN, refused)
+    assert "1 host would pass that do not now." in html(signed_in, "approval", submission.pk)
+
+
+def test_a_policy_is_switched_after_a_dry_run(client: Client, fabric: Trusting, hv01: Host, signed_in: Client) -> None:
+    hv01.attest(client)
+    page = html(signed_in, "policy-enable", "Hgs_BitLockerEnabled")
+    assert "1 host would no longer pass." in page
+    assert "No host would fare otherwise." in html(signed_in, "policy-disable", "Hgs_NoDumps")
+    refused = signed_in.get(reverse("hgs:policy-disable", args=["Hgs_CiPolicy"]), follow=True)
+    assert "locked" in refused.content.decode()
+
+
+def test_the_mode_is_switched_after_a_dry_run(client: Client, fabric: Trusting, hv01: Host, signed_in: Client) -> None:
+    hv01.attest(client)
+    assert "In force" in html(signed_in, "mode")
+    page = html(signed_in, "change-mode", "host-key")
+    assert "hv01" in page
+    assert "Switch to Host key mode" in page
+    assert "Switch to" not in html(signed_in, "change-mode", "tpm")
+    done = signed_in.post(reverse("hgs:change-mode", args=["host-key"]), follow=True).content.decode()
+    assert "HGS attests in Host key mode now." in done
+    assert signed_in.get(reverse("hgs:change-mode", args=["nothing"])).status_code == 404
+
+
+def test_a_reviewer_sees_dry_runs_and_switches_nothing(
+    client: Client, fabric: Trusting, hv01: Host, reviewer: User
+) -> None:
+    hv01.attest(client)
+    client.force_login(reviewer)
+    page = html(client, "baseline-disable", Baseline.objects.get().pk)
+    assert "1 host would no longer pass." in page
+    assert "disabled" in page
+    client.post(reverse("hgs:baseline-disable", args=[Baseline.objects.get().pk]))
+    client.post(reverse("hgs:change-mode", args=["host-key"]))
+    client.post(reverse("hgs:renew-signer"))
+    assert Baseline.objects.get().is_enabled
+    assert "In force" in html(client, "mode").split("Active Directory")[0]
+    assert ServiceKey.objects.filter(purpose="attestation-signer").count() == 1
+
+
+def test_the_signer_is_renewed(initialised: None, signed_in: Client) -> None:
+    assert "Renew the attestation signer?" in html(signed_in, "renew-signer")
+    signed_in.post(reverse("hgs:renew-signer"))
+    page = html(signed_in, "keys")
+    assert "Signs" in page
+    assert "Trusted" in page
+
+
+def test_dump_keys_and_tpm_makers_are_added_and_removed(
+    initialised: None, signed_in: Client, manufacturer: Manufacturer
+) -> None:
+    from django.core.files.uploadedfile import SimpleUploadedFile
+
+    signed_in.post(reverse("hgs:add-dump-key"), {"name": "Dumps 2026", "hash": "AB" * 32, "version": "1"})
+    key = DumpKey.objects.get()
+    assert (key.digest, key.policy_version) == ("ab" * 32, 1)
+    assert "Dumps 2026" in html(signed_in, "dump-keys")
+    signed_in.post(reverse("hgs:dump-key-remove", args=[key.pk]))
+    assert not DumpKey.objects.exists()
+    signed_in.post(reverse("hgs:add-tpm-root"), {"file": SimpleUploadedFile("ca.der", manufacturer.root)})
+    root = TrustedTpmRoot.objects.get()
+    assert root.name in html(signed_in, "keys")
+    signed_in.post(reverse("hgs:remove-tpm-root", args=[root.pk]))
+    assert not TrustedTpmRoot.objects.exists()

@@ -146,6 +146,8 @@ def test_the_token_approves_nothing_on_any_route(client: Client, initialised: No
         "artefact_id": uuid4(),
         "group_id": uuid4(),
         "key_id": uuid4(),
+        "root_id": uuid4(),
+        "key": "ad",
         "identity": "0" * 64,
         "name": "Hgs_NoDumps",
     }
