@@ -1,6 +1,7 @@
 """The records of the Host Guardian Service, in HGS's own database."""
 
 from hgs.models.attestations import Attestation, EvidenceLog, UsedContext
+from hgs.models.clocks import ClockKind, ClockReading
 from hgs.models.configuration import OperationMode, ServiceConfiguration
 from hgs.models.keys import KeyPurpose, ServiceKey
 from hgs.models.releases import KeyRelease
@@ -22,6 +23,8 @@ __all__ = [
     "Attestation",
     "Baseline",
     "CiPolicy",
+    "ClockKind",
+    "ClockReading",
     "DomainHost",
     "DumpKey",
     "EvidenceLog",
