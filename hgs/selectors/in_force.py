@@ -5,20 +5,26 @@ Parsed certificates, policies and opened keys are kept in this process for as lo
 (:mod:`hgs.models.stamped`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
+from typing import TypeVar
 from uuid import UUID
+
+from django.db.models import QuerySet
 
 from hgs.artefacts import measured_baseline
 from hgs.attestation.baseline import Baseline as MeasuredBaseline
+from hgs.attestation.ci_policy import PolicyRules, parse_ci_policy
 from hgs.attestation.ekcert import EkCertificate, parse_ek_certificate
 from hgs.attestation.policies import NamedBaseline, NamedDigest, PolicySet
 from hgs.models import Baseline, CiPolicy, DumpKey, OperationMode, PolicyVersion, TrustedTpmRoot
 from hgs.selectors import keys
 from hgs.selectors.configuration import configuration
 from hgs.selectors.policies import states
+
+_M = TypeVar("_M", Baseline, CiPolicy, DumpKey)
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,14 @@ class Authorities:
 
     roots: tuple[EkCertificate, ...] = ()
     intermediates: tuple[EkCertificate, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    """Contents of enabled artefacts, read once: baselines by digest, CI policies by name and digest."""
+
+    baselines: dict[str, MeasuredBaseline] = field(default_factory=dict)
+    ci_policies: dict[tuple[str, str], NamedDigest] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,7 +56,7 @@ class Trusted:
     exchange_state_keys: tuple[bytes, ...] = field(repr=False)
     signer: keys.KeyPair
     retire_at: datetime | None
-    baselines: Mapping[str, MeasuredBaseline] = field(repr=False)
+    parsed: "_Parsed" = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -77,9 +91,8 @@ def authorities() -> Authorities:
 
 
 def _read(stamp: UUID, before: Trusted | None) -> Trusted:
-    baselines: dict[str, MeasuredBaseline] = {}
-    known = before.baselines if before else {}
-    policies = {version: _policy_set(version, known, baselines) for version in PolicyVersion}
+    parsed, known = _Parsed(), before.parsed if before else _Parsed()
+    policies = {version: _policy_set(version, known, parsed) for version in PolicyVersion}
     return Trusted(
         stamp=stamp,
         authorities=authorities(),
@@ -87,27 +100,40 @@ def _read(stamp: UUID, before: Trusted | None) -> Trusted:
         exchange_state_keys=tuple(keys.exchange_state_keys()),
         signer=keys.attestation_signer(),
         retire_at=keys.retire_at(),
-        baselines=baselines,
+        parsed=parsed,
     )
 
 
-def _policy_set(
-    version: PolicyVersion, known: Mapping[str, MeasuredBaseline], read: dict[str, MeasuredBaseline]
-) -> PolicySet:
-    """The enabled artefacts of one version; what was parsed before under the same digest is taken over."""
-    rows = Baseline.objects.filter(is_enabled=True, policy_version=version)
-    named = []
-    for name, digest, content in rows.values_list("name", "digest", "content"):
-        read[digest] = known.get(digest) or read.get(digest) or measured_baseline(bytes(content))
-        named.append(NamedBaseline(name, read[digest]))
+def _policy_set(version: PolicyVersion, known: _Parsed, parsed: _Parsed) -> PolicySet:
+    """The enabled artefacts of one version; what was parsed before is taken over into ``parsed``."""
     return PolicySet(
         states=states(),
-        baselines=tuple(named),
-        ci_policies=_digests(CiPolicy, version),
-        dump_keys=_digests(DumpKey, version),
+        baselines=tuple(_baselines(version, known, parsed)),
+        ci_policies=tuple(_ci_policies(version, known, parsed)),
+        dump_keys=tuple(NamedDigest(row.name, row.digest) for row in _enabled(DumpKey, version)),
     )
 
 
-def _digests(model: type[CiPolicy] | type[DumpKey], version: PolicyVersion) -> tuple[NamedDigest, ...]:
-    rows = model.objects.filter(is_enabled=True, policy_version=version)
-    return tuple(NamedDigest(name, digest) for name, digest in rows.values_list("name", "digest"))
+def _enabled(model: type[_M], version: PolicyVersion) -> QuerySet[_M]:
+    return model._default_manager.filter(is_enabled=True, policy_version=version)
+
+
+def _baselines(version: PolicyVersion, known: _Parsed, parsed: _Parsed) -> Iterator[NamedBaseline]:
+    for row in _enabled(Baseline, version).iterator():
+        found = known.baselines.get(row.digest) or measured_baseline(bytes(row.content))
+        parsed.baselines[row.digest] = found
+        yield NamedBaseline(row.name, found)
+
+
+def _ci_policies(version: PolicyVersion, known: _Parsed, parsed: _Parsed) -> Iterator[NamedDigest]:
+    for row in _enabled(CiPolicy, version).iterator():
+        key = (row.name, row.digest)
+        parsed.ci_policies[key] = known.ci_policies.get(key) or named_ci_policy(row)
+        yield parsed.ci_policies[key]
+
+
+def named_ci_policy(policy: CiPolicy) -> NamedDigest:
+    """A registered CI policy as the attestation core knows it; without rules where its body cannot be read."""
+    found = parse_ci_policy(bytes(policy.content))
+    rules = PolicyRules(found.document) if found.document else None
+    return NamedDigest(policy.name, policy.digest, found.header.audit, rules.refuses if rules else None)

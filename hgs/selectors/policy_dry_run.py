@@ -8,7 +8,7 @@ from hgs.artefacts import measured_baseline
 from hgs.attestation.policies import NamedBaseline, NamedDigest, PolicySet, PolicyState
 from hgs.models import Baseline, CiPolicy, DumpKey, PolicyVersion
 from hgs.policy import Action, may
-from hgs.selectors.in_force import in_force
+from hgs.selectors.in_force import in_force, named_ci_policy
 from hgs.selectors.policies import switchable
 from hgs.selectors.stored_boots import Expectation, HostForecast, PolicySets, evidence_of, judge_host, tpm_hosts
 from portal.kernel.actor import Actor
@@ -62,13 +62,12 @@ def _with_artefact(before: PolicySet, artefact: Baseline | CiPolicy | DumpKey, e
         own = (NamedBaseline(artefact.name, measured_baseline(bytes(artefact.content))),) if enabled else ()
         return replace(before, baselines=(*others, *own))
     if isinstance(artefact, CiPolicy):
-        return replace(before, ci_policies=_switched(before.ci_policies, artefact, enabled))
-    return replace(before, dump_keys=_switched(before.dump_keys, artefact, enabled))
-
-
-def _switched(before: tuple[NamedDigest, ...], artefact: CiPolicy | DumpKey, enabled: bool) -> tuple[NamedDigest, ...]:
-    others = tuple(one for one in before if one.name != artefact.name)
-    return (*others, NamedDigest(artefact.name, artefact.digest)) if enabled else others
+        ci_policies = tuple(one for one in before.ci_policies if one.name != artefact.name)
+        added = (named_ci_policy(artefact),) if enabled else ()
+        return replace(before, ci_policies=(*ci_policies, *added))
+    dump_keys = tuple(one for one in before.dump_keys if one.name != artefact.name)
+    added = (NamedDigest(artefact.name, artefact.digest),) if enabled else ()
+    return replace(before, dump_keys=(*dump_keys, *added))
 
 
 def _forecast(change: Change) -> PolicyForecast:

@@ -9,14 +9,13 @@ _REMEMBERED = 4096
 
 
 class PolicyRules:
-    """The rules of one policy under the name it is registered by. Remembers its answers: hosts load the same drivers.
+    """The rules of one policy. Remembers its answers: hosts load the same drivers.
 
     A host that enforces this very policy has loaded nothing else, whatever the log seems to say. The rules explain what
     an audit mode let pass, and what a policy that nobody approved let in.
     """
 
-    def __init__(self, name: str, document: PolicyDocument) -> None:
-        self.name = name
+    def __init__(self, document: PolicyDocument) -> None:
         self._document = document
         self._answers: dict[LoadedModule, str | None] = {}
 
@@ -35,10 +34,7 @@ class PolicyRules:
     def _ask(self, module: LoadedModule) -> str | None:
         image = facts_from_log(module)
         answer = evaluate(self._document.body, image, options=self._document.options)
-        if not isinstance(answer, Refused):
-            return None
-        kind = "driver" if module.name.lower().endswith(".sys") else "module"
-        return f"{kind} {image.title} is not allowed by CI policy {self.name}"
+        return answer.reason if isinstance(answer, Refused) else None
 
 
 def facts_from_log(module: LoadedModule) -> ImageFacts:

@@ -105,8 +105,12 @@ def test_version_1_tells_an_unknown_key_at_once(client: Client, fabric: Trusting
 
 
 def test_what_was_not_asked_for_is_not_certified(client: Client, fabric: Trusting, hv01: Host) -> None:
+    assert hv01.send(client, hv01.second(client), requested=()).message == hgsa.HealthCertificateReply(())
+
+
+def test_a_signing_key_that_was_not_measured_is_not_certified(client: Client, fabric: Trusting, hv01: Host) -> None:
     reply = hv01.send(client, hv01.second(client), requested=(SIGNING,))
-    assert reply.message == hgsa.HealthCertificateReply(())
+    assert isinstance(reply.message, hgsa.VirtualSecureModeErrorReply)
 
 
 # ---- what must not -------------------------------------------------------------------------------------------------
