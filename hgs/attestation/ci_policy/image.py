@@ -6,11 +6,8 @@ publisher, but not the certificates above it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from hgs.attestation.ci_policy.header import Version
-
-HASH_SIZES: Final = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
 
 
 @dataclass(frozen=True)
