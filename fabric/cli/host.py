@@ -46,6 +46,16 @@ _STATUS = (
     ("at", "Attested at"),
     ("certificate_not_after", "Certificate until"),
 )
+_REHEARSAL = (
+    ("name", "Name"),
+    ("in", "Mode"),
+    ("would_pass", "Would pass"),
+    ("status", "Attestation"),
+    ("sub_statuses", "Sub-status"),
+    ("message", "Meaning"),
+    ("advice", "What to do"),
+    ("attestation_id", "Rehearsal"),
+)
 _CHECKS = (("title", "Check"), ("outcome", "Outcome"), ("sentence", "Found"), ("remedy", "What to do"))
 _HOSTS = (
     ("name", "Name"),
@@ -92,6 +102,20 @@ def ci_policy(name: str, out: Path) -> None:
     _write(out, state.require(state.ci_policy, "code-integrity policy"))
 
 
+@host.command("host-key")
+@click.argument("name")
+@click.option("--out", "-o", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
+@click.option("--new", is_flag=True, help="Make a new key first; HGS must learn it before the host attests again.")
+def host_key(name: str, out: Path, new: bool) -> None:
+    """Write the certificate of the host's key, to be registered at HGS for host key mode."""
+    from fabric.hyperv import host_key as host_keys
+
+    state = _host(name).state
+    state.create()
+    key = host_keys.new_host_key(state) if new else host_keys.host_key(state)
+    _write(out, key.certificate)
+
+
 @host.command()
 @click.argument("name")
 @output_option
@@ -115,6 +139,23 @@ def attest(name: str, output: Format) -> None:
     config = _host(name)
     state = Attestor(config).attest("command-line")
     show_record({**host_status(config), "message": state.message, "advice": state.advice}, _STATUS, output)
+    _end(passed=state.passed)
+
+
+@host.command()
+@click.argument("name")
+@click.option("--mode", type=click.Choice(["tpm", "ad", "host-key"]), required=True, help="The mode to be judged in.")
+@output_option
+def rehearse(name: str, mode: str, output: Format) -> None:
+    """Ask HGS how it would judge this host in a mode. Nothing changes; exit code 1 unless the host would pass."""
+    from dataclasses import asdict
+
+    from fabric.hyperv.attestation import MODE_NAMES, Attestor
+
+    chosen = "active-directory" if mode == "ad" else mode
+    state = Attestor(_host(name)).rehearse(chosen)
+    record = {**asdict(state), "name": name, "would_pass": state.passed, "in": MODE_NAMES[chosen]}
+    show_record(record, _REHEARSAL, output)
     _end(passed=state.passed)
 
 

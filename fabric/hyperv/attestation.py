@@ -1,50 +1,51 @@
-"""The host's side of attestation: both rounds with HGS, and the health certificate that comes of them.
+"""The host's side of attestation: it follows the mode of HGS, and keeps the health certificate that comes of it.
 
 States have the original's names. What HGS said last is kept in the state folder, so that the agent, the command line
 and the diagnosis tell the same story.
 """
 
-import struct
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
-from uuid import uuid4
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fabric.hyperv.config import HostConfig
-from fabric.hyperv.errors import AttestationFailed, StateError, TpmError
+from fabric.hyperv.errors import AttestationFailed, KerberosError, StateError, TpmError
+from fabric.hyperv.exchanges import ENCRYPTION, HostExchange
 from fabric.hyperv.locks import Busy, exclusive
 from fabric.hyperv.refusals import explain
 from fabric.hyperv.state import read_json, write_json, write_whole
-from fabric.hyperv.tpm import KeyBlob, TpmSession, open_tpm
 from hgs.attestation.errors import AttestationError
-from hgs.attestation.tpm import Algorithm, TpmtPublic, parse_selections, to_cryptography_key
-from hgs.attestation.verdict import AttestationStatus
+from hgs.attestation.verdict import MODE_AD, MODE_HOST_KEY, MODE_TPM, AttestationStatus
 from hgs.client import AttestationAnswer, AttestationClient, HgsError
 from hgs.wire import hgsa
-from hgs.wire.errors import RtpmError
-from hgs.wire.rtpm import BlobType, RtpmContext, parse_context
+from hgs.wire.errors import RtpmError, WireError
 
 RENEW_BELOW: Final = 0.25
 """A certificate with less than this share of its life left is renewed."""
 _LOCK_SECONDS: Final = 60.0
-_ENCRYPTION = hgsa.AttestationResultType.VSM_IDENTITY_ENCRYPTION_KEY_CERTIFICATE
-_TPM_DEVICE_INFO = struct.pack(">IIII", 1, hgsa.TpmVersion.TPM_20, hgsa.TpmInterfaceType.EMULATOR, 0)
+Mode = hgsa.AttestationOperationMode
+MODE_NAMES: Final = {MODE_TPM: "TPM", MODE_AD: "Active Directory", MODE_HOST_KEY: "host key"}
+"""The modes of attestation, as people call them."""
+_WIRE_MODES: Final = {MODE_TPM: Mode.TPM, MODE_AD: Mode.ACTIVE_DIRECTORY, MODE_HOST_KEY: Mode.HOST_KEY}
+_STORED_MODES: Final = {mode: name for name, mode in _WIRE_MODES.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class AttestationState:
     """What the host knows about its last attestation. Times are ISO 8601 in UTC, or None.
 
-    `message` and `advice` are for people; `failing` names what did not hold, as HGS told the host.
+    `message` and `advice` are for people; `failing` names what did not hold, as HGS told the host. `mode` is a key of
+    `MODE_NAMES`, or empty where the host did not come to know it.
     """
 
     status: str = AttestationStatus.UNKNOWN.value
     sub_statuses: tuple[str, ...] = ()
     failing: tuple[str, ...] = ()
+    mode: str = ""
     attestation_id: str | None = None
     at: str | None = None
     certificate_not_before: str | None = None
@@ -128,125 +129,88 @@ class Attestor:
         write_json(self._state.attestation, asdict(state))
         return state
 
-    def _attempt(self) -> tuple[AttestationState, bytes | None]:
+    def rehearse(self, mode: str) -> AttestationState:
+        """Ask HGS how it would judge this host in `mode` (one of `MODES`); nothing is kept, no certificate is given."""
+        state, _ = self._attempt(_WIRE_MODES[mode])
+        meaning = f"This host would pass in {MODE_NAMES[mode]} mode." if state.passed else state.message
+        return replace(state, reason="rehearsal", at=datetime.now(UTC).isoformat(), message=meaning)
+
+    def _attempt(self, rehearsed: Mode | None = None) -> tuple[AttestationState, bytes | None]:
         client: AttestationClient | None = None
         try:
             client = self._connect(self._config.hgs_url)
-            return self._exchange(client)
+            return self._exchange(client, rehearsed)
         except HgsError as error:
             return _failed(AttestationStatus.TRANSIENT_ERROR, error.message, error.advice), None
+        except KerberosError as error:
+            return _failed(AttestationStatus.TRANSIENT_ERROR, error.message, error.advice, MODE_AD), None
         except (TpmError, StateError, Busy) as error:
             return _failed(AttestationStatus.TPM_ERROR, error.message, error.advice), None
-        except (RtpmError, AttestationError) as error:
+        except (WireError, AttestationError) as error:
             advice = "Check that host and HGS are of the same version."
             return _failed(AttestationStatus.TRANSIENT_ERROR, f"The answer of HGS is wrong: {error}", advice), None
         finally:
             if client:
                 client.close()
 
-    def _exchange(self, client: AttestationClient) -> tuple[AttestationState, bytes | None]:
-        session_id = uuid4()
-        attestation_key = KeyBlob.parse(self._state.require(self._state.attestation_key, "attestation key"))
-        identity_key = KeyBlob.parse(self._state.require(self._state.identity_key, "identity key"))
-        with self._tpm() as tpm:
-            endorsement = tpm.ek_certificate()
-
-        def ask(context: RtpmContext) -> AttestationAnswer:
-            provided = (
-                (hgsa.AttestationProvidedContentType.ENDORSEMENT_KEY_CERTIFICATE, endorsement),
-                (hgsa.AttestationProvidedContentType.RTPM_CONTEXT, context.serialise()),
-            )
-            return client.attest(hgsa.AttestationRequest(session_id, (_ENCRYPTION,), provided))
-
-        answer = ask(RtpmContext(None, ((BlobType.AK_PUBLIC, attestation_key.public_area),)))
-        if isinstance(answer.reply, hgsa.TpmReplyContinue):
-            challenge = parse_context(answer.reply.rtpm_active_context)
-            log = self._state.require(self._state.boot_log, "boot log")
-            with self._tpm() as tpm:
-                blobs = _evidence(tpm, attestation_key, identity_key, log, challenge)
-            answer = ask(RtpmContext(challenge.state, blobs))
-        if isinstance(answer.reply, hgsa.HealthCertificateReply):
-            return _certified(answer, answer.reply, identity_key)
-        return _refused(answer), None
-
-    def _tpm(self) -> Any:
-        return open_tpm(self._config.tcti, self._state.tpm_lock)
-
-
-def _evidence(
-    tpm: TpmSession, attestation_key: KeyBlob, identity_key: KeyBlob, log: bytes, challenge: RtpmContext
-) -> tuple[tuple[BlobType, bytes], ...]:
-    """Round 2: everything HGS asked for, over its nonce."""
-    nonce, pcrs = _blob(challenge, BlobType.NONCE), _selected(_blob(challenge, BlobType.PCR_SELECTION))
-    credential, encrypted = _blob(challenge, BlobType.CREDENTIAL), _blob(challenge, BlobType.ENCRYPTED_SECRET)
-    secret = tpm.activate(attestation_key, credential, encrypted)
-    quote, quote_signature = tpm.quote(attestation_key, nonce, pcrs)
-    certified, certify_signature = tpm.certify_identity(attestation_key, identity_key, nonce)
-    values = tpm.read_pcrs(pcrs)
-    return (
-        (BlobType.ACTIVATED_SECRET, secret),
-        (BlobType.QUOTE, quote),
-        (BlobType.QUOTE_SIGNATURE, quote_signature),
-        (BlobType.PCR_VALUES, b"".join(values[pcr] for pcr in sorted(values))),
-        (BlobType.WBCL, log),
-        (BlobType.IDENTITY_KEY, identity_key.public_area),
-        (BlobType.IDENTITY_CERTIFY, certified),
-        (BlobType.IDENTITY_CERTIFY_SIGNATURE, certify_signature),
-        (BlobType.DEVICE_INFO, _TPM_DEVICE_INFO),
-    )
-
-
-def _blob(context: RtpmContext, kind: BlobType) -> bytes:
-    data = context.find(kind)
-    if data is None:
-        raise RtpmError(f"HGS sent no {kind.name.lower().replace('_', ' ')}.")
-    return data
-
-
-def _selected(selection: bytes) -> tuple[int, ...]:
-    """The PCRs that HGS wants quoted; only the SHA-256 bank, since no other is active."""
-    selections = parse_selections(selection)
-    if len(selections) != 1 or selections[0].hash is not Algorithm.SHA256:
-        raise RtpmError("HGS asks for PCRs of another bank than SHA-256.")
-    return selections[0].pcrs
+    def _exchange(self, client: AttestationClient, rehearsed: Mode | None) -> tuple[AttestationState, bytes | None]:
+        """In the mode of HGS, which may change while the host asks: then once more, in the new one."""
+        exchange = HostExchange(self._config, client, rehearsal=rehearsed is not None)
+        mode = rehearsed or client.get_info().operation_mode
+        answer = exchange.run(mode)
+        if isinstance(answer.reply, hgsa.OperationModeErrorReply) and answer.reply.expected_operation_mode != mode:
+            mode = answer.reply.expected_operation_mode
+            answer = exchange.run(mode)
+        if not isinstance(answer.reply, hgsa.HealthCertificateReply):
+            return _refused(answer, mode), None
+        if rehearsed is not None:
+            return _passed(answer, mode), None
+        return _certified(answer, answer.reply, mode, exchange.certified_key())
 
 
 def _certified(
-    answer: AttestationAnswer, reply: hgsa.HealthCertificateReply, identity_key: KeyBlob
+    answer: AttestationAnswer, reply: hgsa.HealthCertificateReply, mode: Mode, ours: bytes
 ) -> tuple[AttestationState, bytes | None]:
-    der = reply.find(_ENCRYPTION)
+    der = reply.find(ENCRYPTION)
     try:
         certificate = x509.load_der_x509_certificate(der or b"")
         certified = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     except ValueError as error:
         raise RtpmError("The health certificate cannot be read.") from error
-    ours = to_cryptography_key(TpmtPublic.parse(identity_key.public_area))
-    if certified != ours.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo):
+    if certified != ours:
         raise RtpmError("The health certificate is for another key than this host's identity key.")
-    state = AttestationState(
-        status=AttestationStatus.PASSED.value,
-        attestation_id=str(answer.attestation_id) if answer.attestation_id else None,
+    state = replace(
+        _passed(answer, mode),
         certificate_not_before=certificate.not_valid_before_utc.isoformat(),
         certificate_not_after=certificate.not_valid_after_utc.isoformat(),
-        message="HGS has attested this host.",
     )
     return state, der
 
 
-def _refused(answer: AttestationAnswer) -> AttestationState:
-    refusal = explain(answer)
+def _passed(answer: AttestationAnswer, mode: Mode) -> AttestationState:
+    return AttestationState(
+        status=AttestationStatus.PASSED.value,
+        mode=_STORED_MODES.get(mode, ""),
+        attestation_id=str(answer.attestation_id) if answer.attestation_id else None,
+        message="HGS has attested this host.",
+    )
+
+
+def _refused(answer: AttestationAnswer, mode: Mode) -> AttestationState:
+    refusal = explain(answer, mode)
     return AttestationState(
         status=refusal.status.value,
         sub_statuses=refusal.sub_statuses,
         failing=refusal.failing,
+        mode=_STORED_MODES.get(mode, ""),
         attestation_id=str(answer.attestation_id) if answer.attestation_id else None,
         message=refusal.message,
         advice=refusal.advice,
     )
 
 
-def _failed(status: AttestationStatus, message: str, advice: str) -> AttestationState:
-    return AttestationState(status=status.value, message=message, advice=advice)
+def _failed(status: AttestationStatus, message: str, advice: str, mode: str = "") -> AttestationState:
+    return AttestationState(status=status.value, mode=mode, message=message, advice=advice)
 
 
 def _from_json(value: dict[str, Any]) -> AttestationState:

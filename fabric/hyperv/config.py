@@ -26,7 +26,11 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class HostConfig:
-    """A host's folder and its surroundings. `external_tcti` is empty where the host has its own software TPM."""
+    """A host's folder and its surroundings.
+
+    `external_tcti` is empty where the host has its own software TPM, `named_keytab` where none is configured, and
+    `hgs_principal` where the Kerberos principal of HGS follows from its address.
+    """
 
     state: HostState
     hgs_url: str
@@ -37,6 +41,15 @@ class HostConfig:
     tpm_ca: Path
     external_tcti: str
     capacity: Capacity
+    named_keytab: str = ""
+    hgs_principal: str = ""
+
+    @property
+    def keytab(self) -> Path | None:
+        """The keytab of the host's computer account: the configured one, else that in its folder, else none."""
+        if self.named_keytab:
+            return Path(self.named_keytab)
+        return self.state.keytab if self.state.keytab.is_file() else None
 
     @property
     def name(self) -> str:
@@ -64,4 +77,6 @@ def host_config(name: str) -> HostConfig:
         tpm_ca=settings.HOST_TPM_CA_DIR.resolve(),
         external_tcti=settings.HOST_TPM_TCTI,
         capacity=Capacity(settings.HOST_VCPUS, settings.HOST_MEMORY_MIB, settings.HOST_MAX_VMS),
+        named_keytab=settings.HOST_KEYTAB,
+        hgs_principal=settings.HOST_HGS_PRINCIPAL,
     )

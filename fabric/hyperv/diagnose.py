@@ -30,6 +30,11 @@ from hgs.client import AttestationClient, HgsError
 from hgs.wire.hgsa import AttestationOperationMode
 from portal.kernel.errors import DomainError
 
+_MODES: Final = {
+    AttestationOperationMode.TPM: "TPM",
+    AttestationOperationMode.ACTIVE_DIRECTORY: "Active Directory",
+    AttestationOperationMode.HOST_KEY: "host key",
+}
 _LARGEST_CLOCK_DIFFERENCE: Final = 60.0
 _LEAST_SPACE: Final = 4 << 30
 _QUICK: Final = httpx2.Timeout(5.0)
@@ -162,7 +167,9 @@ def _agent(findings: _Findings) -> str:
 def _tpm(findings: _Findings) -> str:
     config = findings.config
     with open_tpm(config.tcti, config.state.tpm_lock, _TPM_SECONDS) as tpm:
-        certificate = tpm.ek_certificate()
+        certificate = tpm.find_ek_certificate()
+    if certificate is None:
+        return "It answers; it has no endorsement key certificate, so that HGS can know it in version 1 alone."
     return f"It answers; its endorsement key certificate has {len(certificate)} bytes."
 
 
@@ -188,10 +195,9 @@ def _hgs(findings: _Findings) -> str:
         info = client.get_info()
     finally:
         client.close()
-    if info.operation_mode is not AttestationOperationMode.TPM:
-        mode = info.operation_mode.name.replace("_", " ").title()
-        raise _Fail(f"HGS is in {mode} mode; this host attests by TPM.", "Initialise HGS in TPM mode.")
-    return f"HGS at {findings.config.hgs_url} answers, in TPM mode."
+    if info.operation_mode not in _MODES:
+        raise _Fail("HGS is in a mode that this host does not know.", "Check that host and HGS are of one version.")
+    return f"HGS at {findings.config.hgs_url} answers, in {_MODES[info.operation_mode]} mode."
 
 
 def _clock(findings: _Findings) -> str:

@@ -18,6 +18,13 @@ class TpmError(HostError):
         super().__init__("tpm-error", message, advice)
 
 
+class KerberosError(HostError):
+    """The host gets no Kerberos ticket. Code `kerberos`."""
+
+    def __init__(self, message: str, advice: str):
+        super().__init__("kerberos", message, advice)
+
+
 class ProfileError(HostError):
     """A host profile file that says something impossible. Code `profile-invalid`."""
 

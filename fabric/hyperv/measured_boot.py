@@ -59,7 +59,7 @@ def boot_host(config: HostConfig) -> Boot:
         log = _measure(state, tpm, profile, facts, hashlib.sha256(policy).digest())
         _require_agreement(tpm, log)
         endorsement_key = to_cryptography_key(TpmtPublic.parse(tpm.ek_public()))
-        identifier = PlatformIdentifier(state.name, spki_of(endorsement_key), tpm.ek_certificate())
+        identifier = PlatformIdentifier(state.name, spki_of(endorsement_key), tpm.find_ek_certificate())
     write_whole(state.boot_log, log)
     write_whole(state.ci_policy, policy)
     write_whole(state.platform_identifier, serialise_identifier(identifier))

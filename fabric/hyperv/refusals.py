@@ -10,6 +10,7 @@ from hgs.client import AttestationAnswer
 from hgs.wire import hgsa
 
 _Sub = AttestationSubStatus
+Mode = hgsa.AttestationOperationMode
 _BY_REASON: Final = {UUID(policy.guid): policy for policy in BUILT_IN_POLICIES}
 
 
@@ -26,6 +27,19 @@ class Refusal:
 
 _INSECURE = AttestationStatus.INSECURE_HOST_CONFIGURATION
 _TRANSIENT = AttestationStatus.TRANSIENT_ERROR
+_UNAUTHORIZED: Final = {
+    Mode.ACTIVE_DIRECTORY: Refusal(
+        AttestationStatus.UNAUTHORIZED_HOST,
+        "HGS does not know this host: its computer account is in no domain group that is registered there.",
+        "Put the account into a registered group; a ticket asked for after that says so. The attestation in the HGS "
+        "console lists the groups that the host came with.",
+    ),
+    Mode.HOST_KEY: Refusal(
+        AttestationStatus.UNAUTHORIZED_HOST,
+        "HGS does not know this host: its host key is not registered there.",
+        "Submit the host key (gf host host-key, then gf host submit --host-key); an HGS administrator must approve it.",
+    ),
+}
 _KNOWN: Final[dict[type[hgsa.Message], Refusal]] = {
     hgsa.UnauthorizedErrorReply: Refusal(
         AttestationStatus.UNAUTHORIZED_HOST,
@@ -56,14 +70,15 @@ _KNOWN: Final[dict[type[hgsa.Message], Refusal]] = {
 }
 
 
-def explain(answer: AttestationAnswer) -> Refusal:
-    """What an answer that is no health certificate means."""
+def explain(answer: AttestationAnswer, asked: Mode = Mode.TPM) -> Refusal:
+    """What an answer that is no health certificate means to a host that attested in the mode `asked`."""
     reply = answer.reply
+    if isinstance(reply, hgsa.UnauthorizedErrorReply) and asked in _UNAUTHORIZED:
+        return _UNAUTHORIZED[asked]
     if isinstance(reply, hgsa.PolicyEvaluationErrorReply):
         return _policies(answer, reply)
     if isinstance(reply, hgsa.OperationModeErrorReply):
-        mode = reply.expected_operation_mode.name.replace("_", " ").title()
-        return Refusal(_TRANSIENT, f"HGS works in {mode} mode; this host attests by TPM.", "Set HGS to TPM mode.")
+        return Refusal(_TRANSIENT, "HGS changed its mode while this host attested.", "The host tries again by itself.")
     return _KNOWN.get(
         type(reply), Refusal(_TRANSIENT, f"HGS answered with {type(reply).__name__}.", "Look at the HGS console.")
     )

@@ -3,6 +3,7 @@
 <HOST_STATE_DIR>/<name>/
     profile.toml  boot.json  measured_boot.tcglog  ci-policy.p7b  identity.xml
     attestation-key.bin  identity-key.bin  health-certificate.der  attestation.json
+    host-key.pem  host-key.cer  host.keytab
     tpm/          the software TPM            jobs/    jobs in progress
     copies/       copies of library content   vms/     virtual machines
     *.lock
@@ -73,6 +74,22 @@ class HostState:
     @property
     def health_certificate(self) -> Path:
         return self.directory / "health-certificate.der"
+
+    @property
+    def host_key(self) -> Path:
+        return self.directory / "host-key.pem"
+
+    @property
+    def host_key_certificate(self) -> Path:
+        return self.directory / "host-key.cer"
+
+    @property
+    def host_key_lock(self) -> Path:
+        return self.directory / "host-key.lock"
+
+    @property
+    def keytab(self) -> Path:
+        return self.directory / "host.keytab"
 
     @property
     def attestation(self) -> Path:

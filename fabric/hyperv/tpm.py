@@ -136,10 +136,16 @@ class TpmSession:
     @_tpm_errors
     def ek_certificate(self) -> bytes:
         """The RSA endorsement key's certificate (DER) from NV index 0x01C00002."""
-        certificate, _template = create_ek_template("EK-RSA2048", NVReadEK(self._esapi))
-        if not certificate:
+        certificate = self.find_ek_certificate()
+        if certificate is None:
             raise TpmError("The TPM holds no endorsement key certificate.", "Use a TPM that its vendor certified.")
-        return bytes(certificate)
+        return certificate
+
+    @_tpm_errors
+    def find_ek_certificate(self) -> bytes | None:
+        """As `ek_certificate`; None where the TPM's vendor left none."""
+        certificate, _template = create_ek_template("EK-RSA2048", NVReadEK(self._esapi))
+        return bytes(certificate) if certificate else None
 
     @_tpm_errors
     def ek_public(self) -> bytes:

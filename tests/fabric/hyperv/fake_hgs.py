@@ -71,7 +71,13 @@ class FakeHgs:
     def answer(self, request: httpx2.Request) -> httpx2.Response:
         if not self.reachable:
             raise httpx2.ConnectError("refused")
+        if request.method == "GET":
+            info = hgsa.ServiceInfoReply(2, hgsa.AttestationOperationMode.TPM, (1, 2))
+            return httpx2.Response(200, headers={"content-type": "application/json"}, content=hgsa.serialise(info))
         message = hgsa.parse_message(request.content)
+        if isinstance(message, hgsa.TpmRequestInitial):
+            refusal = hgsa.serialise(hgsa.UnauthorizedErrorReply())
+            return httpx2.Response(403, headers={"content-type": "application/json"}, content=refusal)
         assert isinstance(message, hgsa.AttestationRequest)
         reply = self._reply(message)
         headers, content = {"content-type": "application/json"}, hgsa.serialise(reply)
