@@ -35,10 +35,12 @@ from hgs.wire import hgsa, rtpm
 from hgs.wire.errors import WireError
 from portal.kernel.durability import unhurried_transaction
 from portal.kernel.prepared import PARAMETER, PreparedObject
+from portal.kernel.prepared_writes import PreparedInsert
 
 log = logging.getLogger(__name__)
 
 _HOST: Final = PreparedObject(TpmHost, lambda hosts: hosts.filter(ek_hash=PARAMETER).defer("ek_public"))
+_USED: Final = PreparedInsert(UsedContext)
 
 SWEEP_ONE_IN: Final = 64
 """Used contexts that have expired are swept at one attestation in so many."""
@@ -178,7 +180,7 @@ def _store_once(
         # What a power cut may take back here, the host shows again: at worst an exchange of the last two minutes is
         # answered a second time, with another certificate for the same key of the same host.
         with unhurried_transaction():
-            UsedContext(id=context_id, expires_at=expires_at).save(force_insert=True)
+            _USED.save(UsedContext(id=context_id, expires_at=expires_at))
             stored = _store(evidence, outcome, now, issued)
             if stored.id.int % SWEEP_ONE_IN == 0:
                 UsedContext.objects.filter(expires_at__lt=now).delete()

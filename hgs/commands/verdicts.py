@@ -13,6 +13,7 @@ from hgs.models import Attestation, EvidenceLog, OperationMode, PolicyVersion, T
 from portal.kernel import audit
 from portal.kernel.actor import Actor, ActorKind, Role
 from portal.kernel.prepared import PARAMETER, Prepared
+from portal.kernel.prepared_writes import PreparedInsert
 
 KEPT_PER_HOST: Final = 200
 """Attestations kept for each host that proved itself, and as many rehearsals."""
@@ -22,6 +23,7 @@ SWEEP_ONE_IN: Final = 16
 """Old rows are removed at one attestation in so many."""
 
 _LOG: Final = Prepared(lambda: EvidenceLog.objects.filter(pk=PARAMETER).values_list("pk"))
+_ATTESTATION: Final = PreparedInsert(Attestation)
 _UNPROVEN: Final = frozenset({Failure.UNAUTHORIZED, Failure.RTPM})
 
 
@@ -64,7 +66,7 @@ def keep(attestation: Attestation, verdict: Verdict, certificates: Iterable[byte
         issued = x509.load_der_x509_certificate(certificate)
         attestation.certificate_serial = f"{issued.serial_number:x}"
         attestation.certificate_not_after = issued.not_valid_after_utc
-    attestation.save(force_insert=True)
+    _ATTESTATION.save(attestation)
     _forget_old(attestation)
     if attestation.host_name and attestation.proven:
         _audit(attestation, verdict)
@@ -110,6 +112,6 @@ def _forget_old(attestation: Attestation) -> None:
     if not old:
         return
     logs = set(Attestation.objects.filter(pk__in=old).exclude(log=None).values_list("log_id", flat=True))
-    Attestation.objects.filter(pk__in=old).delete()
+    Attestation.objects.filter(pk__in=old).only("pk").delete()
     if logs:
         EvidenceLog.objects.filter(pk__in=logs, attestations=None).delete()

@@ -17,10 +17,13 @@ from django.utils import timezone
 from portal.kernel.actor import Actor
 from portal.kernel.models import AuditEvent, AuditHead
 from portal.kernel.prepared import Prepared
+from portal.kernel.prepared_writes import PreparedInsert, PreparedUpdate
 
 GENESIS = bytes(32)
 # Inside a transaction; on PostgreSQL the row is locked, on SQLite the transaction is the only one that writes.
 _HEAD = Prepared(lambda: AuditHead.objects.select_for_update().filter(pk=1).values_list("sequence", "digest"))
+_EVENT = PreparedInsert(AuditEvent)
+_NEW_HEAD = PreparedUpdate(AuditHead, "sequence", "digest")
 
 
 def _content(event: AuditEvent) -> bytes:
@@ -69,8 +72,8 @@ def record(
             data=json.loads(json.dumps(dict(data or {}))),
         )
         entry.digest = _digest(previous, entry)
-        entry.save(force_insert=True)
-        AuditHead.objects.filter(pk=1).update(sequence=entry.sequence, digest=entry.digest)
+        _EVENT.save(entry)
+        _NEW_HEAD.set(1, entry.sequence, entry.digest)
     return entry
 
 

@@ -1,7 +1,9 @@
-"""Transactions that need not wait for the disk."""
+"""Transactions that come often: they need not wait for the disk, and wait for one another in order."""
 
+import fcntl
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from django.db import connection, transaction
 
@@ -15,17 +17,44 @@ def unhurried_transaction() -> Iterator[None]:
     part of one, and never one of the others. For what can be had again by asking again. On PostgreSQL, and inside
     another transaction, it is an ordinary one.
     """
-    if connection.vendor != "sqlite" or connection.in_atomic_block:
-        with transaction.atomic():
-            yield
-        return
+    with ExitStack() as stack:
+        if connection.vendor == "sqlite" and not connection.in_atomic_block:
+            stack.enter_context(_turn())
+            stack.enter_context(_without_waiting_for_the_disk())
+        stack.enter_context(transaction.atomic())
+        yield
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """Wait for the database's one place to write, in a queue that the system keeps.
+
+    SQLite itself asks again and again, ever less often: with some threads writing all the time, one of them may not
+    get its turn for seconds. Only order hangs on the queue: whoever cannot join it waits as SQLite does.
+    """
+    connection.ensure_connection()
+    name = str(connection.settings_dict["NAME"])
+    try:
+        queue = os.open(f"{name}-queue", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) if os.path.isabs(name) else -1  # noqa: PTH117
+    except OSError:
+        queue = -1
+    try:
+        if queue >= 0:
+            fcntl.flock(queue, fcntl.LOCK_EX)
+        yield
+    finally:
+        if queue >= 0:
+            os.close(queue)
+
+
+@contextmanager
+def _without_waiting_for_the_disk() -> Iterator[None]:
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA synchronous")
         (before,) = cursor.fetchone()
         cursor.execute("PRAGMA synchronous=NORMAL")
     try:
-        with transaction.atomic():
-            yield
+        yield
     finally:
         # A number that SQLite itself gave; PRAGMA takes no parameters.
         with connection.cursor() as cursor:
