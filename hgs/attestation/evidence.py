@@ -1,6 +1,7 @@
 """The evidence checks of round 2, each with its sentence, in the order they are made."""
 
 import hmac
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -120,14 +121,22 @@ def check_signed(result: Judgement, code: str, ak: TpmtPublic, attest: bytes, si
 
 
 def _check_selection(result: Judgement, quote: QuoteInfo) -> None:
-    shown = "; ".join(f"{item.hash.name.lower()}: {', '.join(map(str, item.pcrs))}" for item in quote.selections)
-    evidence = {"selection": shown or "empty"}
     # Exactly one bank and exactly these registers: a second bank or a missing register would leave something unproven.
+    # The bitmap may be longer than ours.
     if [(item.hash, item.pcrs) for item in quote.selections] != [(Algorithm.SHA256, QUOTED_PCRS)]:
+        evidence = {"selection": _shown(quote.selections) or "empty"}
         raise result.refuse(j.SELECTION, "The quote does not cover the registers that were asked for.", evidence)
+    evidence = {"selection": _SHOWN_SELECTION}
     if len(quote.pcr_digest) != DIGEST_SIZES[Algorithm.SHA256]:
         raise result.refuse(j.SELECTION, "The quote's digest is not SHA-256.", evidence)
     result.passed(j.SELECTION, "The quote covers every register that was asked for.", evidence)
+
+
+def _shown(selections: Sequence[PcrSelection]) -> str:
+    return "; ".join(f"{item.hash.name.lower()}: {', '.join(map(str, item.pcrs))}" for item in selections)
+
+
+_SHOWN_SELECTION: Final = _shown((QUOTED_SELECTION,))
 
 
 def check_log(result: Judgement, quote: QuoteInfo, data: bytes, pcr_values: bytes | None) -> MeasuredBoot:

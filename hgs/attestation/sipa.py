@@ -41,6 +41,7 @@ from hgs.attestation.sipa_records import (
 )
 from hgs.attestation.tcglog import EV_EVENT_TAG, EV_SEPARATOR, VerifiedLog
 
+_TYPES: Final = {int(kind): kind for kind in SipaType}
 END_MARKER: Final = b"WBCL"
 PCR_SETTINGS: Final = 12
 PCR_DETAILS: Final = 13
@@ -162,7 +163,7 @@ class _Collector:
                 raise Malformed("A flag is one byte, 0 or 1.")
             self.flags.setdefault(kind, []).append(payload == b"\x01")
         elif kind in NUMBER_SIZES:
-            if len(payload) != NUMBER_SIZES[SipaType(kind)]:
+            if len(payload) != NUMBER_SIZES[kind]:
                 raise Malformed("A number has a wrong size.")
             value = int.from_bytes(payload, "little")
             self.numbers.setdefault(kind, []).append(value)
@@ -181,8 +182,8 @@ class _Collector:
     def facts(self, secure_boot: SecureBootFacts) -> MeasuredBoot:
         return MeasuredBoot(
             secure_boot=secure_boot,
-            flags={SipaType(kind): tuple(values) for kind, values in self.flags.items()},
-            numbers={SipaType(kind): tuple(values) for kind, values in self.numbers.items()},
+            flags={_TYPES[kind]: tuple(values) for kind, values in self.flags.items()},
+            numbers={_TYPES[kind]: tuple(values) for kind, values in self.numbers.items()},
             transfers=tuple(self.transfers),
             ci_policies=tuple(self.ci_policies),
             custom_policies=tuple(sorted(set(self.custom_policies))),

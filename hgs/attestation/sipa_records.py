@@ -4,7 +4,7 @@ A record is one TLV, ``u32 type, u32 size, payload``; a container's payload is f
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -75,7 +75,7 @@ class SipaType(IntEnum):
     VBS_HVCI_POLICY = 0xA0007
 
 
-NUMBER_SIZES: Final = {
+NUMBER_SIZES: Final[Mapping[int, int]] = {
     SipaType.BOOT_COUNTER: 8,
     SipaType.TRANSFER_CONTROL: 4,
     SipaType.BITLOCKER_UNLOCK: 4,
@@ -85,7 +85,7 @@ NUMBER_SIZES: Final = {
     SipaType.VSM_LAUNCH_TYPE: 8,
     SipaType.VBS_HVCI_POLICY: 8,
 }
-FLAGS: Final = frozenset(
+FLAGS: Final[frozenset[int]] = frozenset(
     {
         SipaType.BOOT_DEBUGGING,
         SipaType.OS_KERNEL_DEBUG,

@@ -1,6 +1,7 @@
 """What a TPM signs: TPMS_ATTEST (part 2, 10.12) and PCR selections (10.6)."""
 
 import hashlib
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -15,6 +16,7 @@ GENERATED: Final = 0xFF544347
 """TPM_GENERATED_VALUE: a restricted key signs nothing that starts so unless the TPM made it."""
 MAX_ATTEST: Final = 1024
 MAX_SELECTIONS: Final = 8
+_CLOCK_AND_FIRMWARE: Final = struct.Struct(">QIIBQ")
 
 
 class AttestKind(IntEnum):
@@ -143,11 +145,12 @@ class TpmsAttest:
             raise Malformed("The attestation structure was not made by a TPM.")
         kind = reader.number(2)
         signer, extra = reader.sized(68), reader.sized(68)
-        clock = ClockInfo(reader.number(8), reader.number(4), reader.number(4), _flag(reader))
-        firmware = reader.number(8)
+        clock, resets, restarts, safe, firmware = _CLOCK_AND_FIRMWARE.unpack(reader.take(_CLOCK_AND_FIRMWARE.size))
+        if safe > 1:
+            raise Malformed("The attestation structure's clock flag is neither yes nor no.")
         attested = _parse_attested(reader, kind)
         reader.finish()
-        return cls(signer, extra, clock, firmware, attested)
+        return cls(signer, extra, ClockInfo(clock, resets, restarts, safe == 1), firmware, attested)
 
     def serialise(self) -> bytes:
         """The bytes of the TPMS_ATTEST."""
@@ -159,21 +162,12 @@ class TpmsAttest:
                 kind.to_bytes(2, "big"),
                 sized(self.qualified_signer),
                 sized(self.extra_data),
-                clock.clock.to_bytes(8, "big"),
-                clock.reset_count.to_bytes(4, "big"),
-                clock.restart_count.to_bytes(4, "big"),
-                bytes([clock.safe]),
-                self.firmware_version.to_bytes(8, "big"),
+                _CLOCK_AND_FIRMWARE.pack(
+                    clock.clock, clock.reset_count, clock.restart_count, clock.safe, self.firmware_version
+                ),
                 content,
             )
         )
-
-
-def _flag(reader: Reader) -> bool:
-    value = reader.number(1)
-    if value > 1:
-        raise Malformed("The attestation structure's clock flag is neither yes nor no.")
-    return value == 1
 
 
 def _parse_attested(reader: Reader, kind: int) -> QuoteInfo | CertifyInfo | CreationInfo:
