@@ -88,6 +88,11 @@ class Host:
         assert isinstance(reply, hgsa.TpmReplyContinue), reply
         return parse_context(reply.rtpm_active_context)
 
+    def answer_to(self, challenged: Reply) -> RtpmContext:
+        """What the host answers to a challenge."""
+        assert isinstance(challenged.message, hgsa.TpmReplyContinue), challenged.message
+        return answer(self.tpm, parse_context(challenged.message.rtpm_active_context), self.log)
+
     def second(self, client: Client) -> RtpmContext:
         """What the host answers to a fresh challenge."""
         return answer(self.tpm, self.challenge(client), self.log)
@@ -116,10 +121,7 @@ class Host:
         initial = self.initial_v1(client, **changes).message
         assert isinstance(initial, hgsa.TpmReplyContinue), initial
         assert parse_context(initial.rtpm_active_context) == RtpmContext()
-        challenged = self.open_v1(client, **changes).message
-        assert isinstance(challenged, hgsa.TpmReplyContinue), challenged
-        challenge = parse_context(challenged.rtpm_active_context)
-        return self.continue_v1(client, answer(self.tpm, challenge, self.log), **changes)
+        return self.continue_v1(client, self.answer_to(self.open_v1(client, **changes)), **changes)
 
     def decrypt(self, ciphertext: bytes) -> bytes:
         oaep = padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=None)
