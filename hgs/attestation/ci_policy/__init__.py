@@ -3,7 +3,8 @@
 `docs/formats/ci-policy.md` describes the format.
 """
 
-from hgs.attestation.ci_policy.differences import PolicyDifference, compare_policies, nearest
+from hgs.attestation.ci_policy.building import PolicyBuilder, PublisherRule
+from hgs.attestation.ci_policy.differences import PolicyDifference, compare_documents, compare_policies, nearest
 from hgs.attestation.ci_policy.document import DEFAULT_FORMAT, PolicyDocument, information
 from hgs.attestation.ci_policy.evaluation import Allowed, Answer, Refused, Undecided, evaluate
 from hgs.attestation.ci_policy.header import (
@@ -47,10 +48,12 @@ __all__ = [
     "FileRule",
     "FileRuleKind",
     "ImageFacts",
+    "PolicyBuilder",
     "PolicyDifference",
     "PolicyDocument",
     "PolicyOption",
     "PolicyRules",
+    "PublisherRule",
     "Refused",
     "Scenario",
     "ScenarioValue",
@@ -62,6 +65,7 @@ __all__ = [
     "Undecided",
     "Version",
     "build_ci_policy",
+    "compare_documents",
     "compare_policies",
     "evaluate",
     "facts_from_log",

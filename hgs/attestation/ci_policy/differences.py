@@ -24,6 +24,7 @@ from hgs.attestation.ci_policy.wording import (
 Kind = Literal["added", "removed", "changed"]
 Named = TypeVar("Named")
 _FAR: Final = 1 << 30
+_TYPE: Final = "Policy type"
 
 
 @dataclass(frozen=True)
@@ -50,19 +51,33 @@ def compare_policies(old: CiPolicy, new: CiPolicy) -> tuple[PolicyDifference, ..
 
     Where a body cannot be read, the headers and the contents as a whole are compared.
     """
-    found = list(_of_headers(old.header, new.header))
-    if old.document is None or new.document is None:
-        if old.digest != new.digest and not found:
-            found.append(
-                PolicyDifference("changed", "Rules", "The rules differ in what cannot be shown.", weakens=True)
-            )
-        return tuple(found)
-    before, after = _statements(old.document), _statements(new.document)
-    for statement in sorted(before.keys() - after.keys(), key=_order):
-        found.append(_difference("removed", statement, before[statement]))
-    for statement in sorted(after.keys() - before.keys(), key=_order):
-        found.append(_difference("added", statement, after[statement]))
-    return tuple(found)
+    if old.document is not None and new.document is not None:
+        return compare_documents(old.document, new.document)
+    found = tuple(_of_headers(old.header, new.header))
+    if old.digest == new.digest or found:
+        return found
+    return (PolicyDifference("changed", "Rules", "The rules differ in what cannot be shown", weakens=True),)
+
+
+def compare_documents(old: PolicyDocument, new: PolicyDocument) -> tuple[PolicyDifference, ...]:
+    """:func:`compare_policies` for policies that were read whole, with the names that their XML forms have."""
+    before, after = _statements(old), _statements(new)
+    removed = sorted(before.keys() - after.keys(), key=_order)
+    added = sorted(after.keys() - before.keys(), key=_order)
+    return (
+        *(
+            item
+            for item in _of_headers(old.header, new.header)
+            if item.subject != _TYPE or not _types_are_ids(old, new)
+        ),
+        *(_difference("removed", statement, before[statement]) for statement in removed),
+        *(_difference("added", statement, after[statement]) for statement in added),
+    )
+
+
+def _types_are_ids(*documents: PolicyDocument) -> bool:
+    """A base policy's type is its own id, which is a statement already."""
+    return all(item.policy_type == item.body.base_policy_id for item in documents)
 
 
 def nearest(policy: CiPolicy, registered: Iterable[tuple[Named, CiPolicy]]) -> tuple[Named, CiPolicy] | None:
@@ -96,7 +111,7 @@ def _of_headers(old: CiPolicyHeader, new: CiPolicyHeader) -> Iterator[PolicyDiff
     yield from _of_options(old.options, new.options)
     if old.policy_type != new.policy_type:
         kinds = (POLICY_TYPES.get(item, str(item)) for item in (old.policy_type, new.policy_type))
-        yield PolicyDifference("changed", "Policy type", "Policy type: {} became {}".format(*kinds))
+        yield PolicyDifference("changed", _TYPE, "Policy type: {} became {}".format(*kinds))
     if old.platform != new.platform:
         yield PolicyDifference("changed", "Platform", f"Platform: {old.platform} became {new.platform}")
     if old.version != new.version:

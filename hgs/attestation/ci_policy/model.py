@@ -50,6 +50,12 @@ class FileRule:
     id: str = field(default="", compare=False)
 
 
+def rule_order(rule: FileRule) -> tuple[int | str | bytes, ...]:
+    """Where converters put a rule: by kind, then by names without regard to case, then by hash."""
+    names = (rule.file_name, rule.internal_name, rule.description, rule.product, rule.package_family, rule.path)
+    return (int(rule.kind), *(name.upper() for name in names), rule.hash)
+
+
 @dataclass(frozen=True)
 class Signer:
     """Who may sign. ``tbs`` is the hash of a certificate's signed part; else ``well_known`` numbers a root.

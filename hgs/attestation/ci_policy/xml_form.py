@@ -7,7 +7,7 @@ from typing import Final
 from lxml import etree
 
 from hgs.attestation.ci_policy.header import MAX_VERSION, NO_VERSION, PolicyOption, Version
-from hgs.attestation.ci_policy.model import FileRule, FileRuleKind, SecureSetting
+from hgs.attestation.ci_policy.model import FileRuleKind, SecureSetting
 from hgs.attestation.ci_policy.wording import OPTION_NAMES
 from hgs.attestation.errors import Malformed, TooLarge, Unsupported
 
@@ -44,12 +44,6 @@ _TICKS: Final = 10_000_000
 def default_minimum(kind: FileRuleKind, *, has_maximum: bool) -> Version:
     """The least version of a rule that names none: a deny rule then stops every version."""
     return MAX_VERSION if kind is FileRuleKind.DENY and not has_maximum else NO_VERSION
-
-
-def rule_order(rule: FileRule) -> tuple[int, ...] | tuple[int | str | bytes, ...]:
-    """Where a rule stands in the binary: by kind, then names without regard to case, then hash."""
-    names = (rule.file_name, rule.internal_name, rule.description, rule.product, rule.package_family, rule.path)
-    return (int(rule.kind), *(name.upper() for name in names), rule.hash)
 
 
 def parse_xml(data: bytes) -> etree._Element:

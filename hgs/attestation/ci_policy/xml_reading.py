@@ -22,6 +22,7 @@ from hgs.attestation.ci_policy.model import (
     Signer,
     SignerGroup,
     SignerUse,
+    rule_order,
 )
 from hgs.attestation.ci_policy.wording import eku_bytes
 from hgs.attestation.ci_policy.writing import least_format
@@ -36,7 +37,6 @@ from hgs.attestation.ci_policy.xml_form import (
     default_minimum,
     filetime_of,
     parse_xml,
-    rule_order,
 )
 from hgs.attestation.errors import Malformed, Unsupported
 
