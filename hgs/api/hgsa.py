@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
+from hgs.api.clocks import note_clock
 from hgs.api.requests import BodyRefused, read_body
 from hgs.commands.answers import Answer
 from hgs.models import OperationMode
@@ -80,7 +81,9 @@ def endpoint(method: str) -> Callable[[_View[_P]], _View[_P]]:
             if request.method != method:
                 return HttpResponse(status=405, headers={"Allow": method})
             try:
-                return view(request, *args, **kwargs)
+                response = view(request, *args, **kwargs)
+                note_clock(request, response)
+                return response
             except (Unavailable, DatabaseError):
                 log.exception("attestation unavailable")
                 return reply(hgsa.UnavailableErrorReply(retryable=True))

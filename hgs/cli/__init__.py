@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from hgs.cli import approving, artefacts, host_trust, mode, policies, records, signer, trusting
+from hgs.cli import approving, artefacts, host_trust, mode, policies, records, signer, trace, trusting
 from hgs.cli.mode import mode_options
 from hgs.cli.node import on_node
 from portal.cli.output import Format, output_option, show_record, show_rows
@@ -135,7 +135,7 @@ def add_admin(actor: "Actor", name: str, reviewer: bool, password_file: click.Fi
     show_record(record, [("name", "Name"), ("role", "Role"), ("password", "Password (shown once)")], output)
 
 
-_MODULES: Final = (approving, trusting, host_trust, artefacts, policies, records, mode, signer)
+_MODULES: Final = (approving, trusting, host_trust, artefacts, policies, records, mode, signer, trace)
 for _module in _MODULES:
     for _command in _module.COMMANDS:
         hgs.add_command(_command)

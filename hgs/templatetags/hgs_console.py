@@ -37,6 +37,8 @@ _STATES: Final = {
     "changed": ("warning", "changed"),
     "look-twice": ("warning", "warning"),
     "warning": ("warning", "warning"),
+    "pass": ("ok", "ok"),
+    "fail": ("error", "failed"),
     "current": ("ok", "ok"),
     "superseded": ("muted", "stopped"),
 }

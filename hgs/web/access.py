@@ -113,6 +113,7 @@ RAIL: Final = (
     ("attestations", "hgs:attestations", "Attestations"),
     ("releases", "hgs:releases", "Key releases"),
     ("keys", "hgs:keys", "Certificates"),
+    ("diagnostics", "hgs:diagnostics", "Diagnostics"),
 )
 
 

@@ -52,6 +52,7 @@ urlpatterns = [
     path("attestations/<uuid:attestation_id>/", verdicts.show_attestation, name="attestation"),
     path("attestations/<uuid:attestation_id>/capture", verdicts.capture_one, name="capture"),
     path("releases/", views.list_releases, name="releases"),
+    path("diagnostics/", views.show_diagnostics, name="diagnostics"),
     path("keys/", views.list_keys, name="keys"),
     path("keys/signer/renew", switching.renew, name="renew-signer"),
     path("keys/tpm-roots/add", deeds.add_root, name="add-tpm-root"),

@@ -5,6 +5,7 @@ from django.shortcuts import render
 
 from hgs.models import PolicyVersion
 from hgs.selectors import keys, overview, policies, releases, trust
+from hgs.trace import Result, trace
 from hgs.web.access import context, page
 from hgs.web.lists import page_of
 from hgs.wire.kps import METADATA_PATH
@@ -64,3 +65,19 @@ def list_keys(request: HttpRequest, actor: Actor) -> HttpResponse:
         tpm_roots=trust.tpm_roots(actor),
     )
     return render(request, "hgs/keys.html", values)
+
+
+@page
+def show_diagnostics(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """What the diagnostics say; what passed as well where the address asks for it."""
+    report = trace(actor)
+    detailed = request.GET.get("detailed") == "yes"
+    values = context(
+        actor,
+        "diagnostics",
+        report=report,
+        detailed=detailed,
+        findings=report.shown(detailed=detailed),
+        passed=report.count(Result.PASS),
+    )
+    return render(request, "hgs/diagnostics.html", values)

@@ -14,6 +14,9 @@ from django.utils import timezone
 from portal.kernel.errors import Unavailable
 
 MAX_REQUEST_LINE = 4094
+# Kerberos tickets carry every group of an account: up to 64 KiB, in base64. Few headers, so that memory is bounded.
+MAX_HEADER = 90 * 1024
+MAX_HEADERS = 40
 
 
 class Command(BaseCommand):
@@ -42,6 +45,8 @@ class Command(BaseCommand):
             "-m",
             "gunicorn",
             "portal.wsgi:application",
+            "--config",
+            "python:hgs.serving",
             "--bind",
             options["bind"],
             "--workers",
@@ -52,6 +57,10 @@ class Command(BaseCommand):
             _memory_folder(),
             "--limit-request-line",
             str(MAX_REQUEST_LINE),
+            "--limit-request-field_size",
+            str(MAX_HEADER),
+            "--limit-request-fields",
+            str(MAX_HEADERS),
             "--graceful-timeout",
             "10",
             "--pythonpath",

@@ -31,6 +31,7 @@ PAGES = [
     "attestations",
     "releases",
     "keys",
+    "diagnostics",
 ]
 
 
