@@ -1,5 +1,6 @@
 """Hosts as the service sees them: a TPM in Python, its boot, its files, and its requests over HTTP."""
 
+import hashlib
 import os
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -122,6 +123,11 @@ class Host:
         assert isinstance(initial, hgsa.TpmReplyContinue), initial
         assert parse_context(initial.rtpm_active_context) == RtpmContext()
         return self.continue_v1(client, self.answer_to(self.open_v1(client, **changes)), **changes)
+
+    def certificate_of(self, signer: tuple[x509.Certificate, rsa.RSAPrivateKey], now: datetime) -> bytes:
+        """The health certificate that a signer would give this host."""
+        ek_hash = hashlib.sha256(spki_of(self.tpm.ek.public_key())).hexdigest()
+        return forged_certificate(signer, ek_hash, self.tpm.identity.public_key(), now)
 
     def decrypt(self, ciphertext: bytes) -> bytes:
         oaep = padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=None)
