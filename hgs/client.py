@@ -45,6 +45,8 @@ __all__ = [
     "TicketSource",
 ]
 
+_JUDGED: Final = frozenset({200, 403})
+"""HTTP statuses of answers that judge a host."""
 _ROLL_PATH: Final = kps.ROLL_PATH.format(version="v2.0")
 
 
@@ -126,7 +128,10 @@ class AttestationClient:
         if answer.status == 401:
             raise HgsRefused("HGS did not accept the Kerberos ticket of this host.", reason="kerberos", status=401)
         try:
-            ticket.check(negotiate.read_header(answer.headers.get("www-authenticate", "")))
+            proof = negotiate.read_header(answer.headers.get("www-authenticate", ""))
+            # HGS proves itself with every verdict; what it answers before it looks at the ticket decides nothing.
+            if proof or answer.status in _JUDGED:
+                ticket.check(proof)
         except WireError as error:
             raise HgsProtocolError(f"HGS did not prove itself by Kerberos: {error.message}") from error
         return _attestation_answer(answer)

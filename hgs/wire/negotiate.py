@@ -1,8 +1,8 @@
 """The ``Negotiate`` scheme of HTTP (RFC 4559) as both sides of [MS-HGSA]'s Active Directory mode use it.
 
 One round trip: the client's token in ``Authorization``, the server's proof in ``WWW-Authenticate``. The client binds
-its token to the request by GSS-API channel bindings whose application data are :func:`binding_of` the body, so that nobody
-on the way can put another key into the request (``docs/formats/hgsa.md``).
+its token to the request by GSS-API channel bindings whose application data are :func:`binding_of` the body, so that
+nobody on the way can put another key into the request (``docs/formats/hgsa.md``).
 """
 
 import base64

@@ -8,6 +8,7 @@ It needs no privileges: the domain is made without the file permissions of share
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 REALM = "GUARDED.TEST"
 NETBIOS_NAME = "GUARDED"
 SYSTEM_PYTHON = "/usr/bin/python3"
+_PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 _SETUP = Path(__file__).with_name("samba_accounts.py")
 _PACKAGES = "Install the Debian packages under [ad] in portal/embedded/debian-packages.txt."
 _SMB_CONF = """\
@@ -116,6 +118,10 @@ class Domain:
             "--no-process-group",
         )
 
+    def environment(self) -> dict[str, str]:
+        """What its processes get. Debian keeps `samba` where only root's PATH looks."""
+        return {"PATH": _PATH, "LC_ALL": "C.UTF-8", "HOME": str(self.folder)}
+
     def answers(self) -> bool:
         try:
             socket.create_connection((self.address, self.port), timeout=1).close()
@@ -128,7 +134,7 @@ class Domain:
 
         Takes about 7 s the first time, 1 s after that. Raises DomainTrouble.
         """
-        missing = [tool for tool in ("samba", SYSTEM_PYTHON) if shutil.which(tool) is None]
+        missing = [tool for tool in ("samba", SYSTEM_PYTHON) if shutil.which(tool, path=_PATH) is None]
         if missing:
             raise DomainTrouble(f"Not installed: {', '.join(missing)}. {_PACKAGES}")
         for name in ("", "private", "state", "cache", "lock", "run"):
@@ -145,7 +151,12 @@ class Domain:
             "keytabs": {str(path): list(principals) for path, principals in accounts.keytabs.items()},
         }
         done = subprocess.run(
-            [SYSTEM_PYTHON, str(_SETUP)], input=json.dumps(order), capture_output=True, text=True, check=False
+            [SYSTEM_PYTHON, "-B", str(_SETUP)],
+            input=json.dumps(order),
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise DomainTrouble(_reason(done.stderr))
