@@ -171,3 +171,31 @@ def test_a_leaf_that_demands_something_unknown_is_refused() -> None:
     leaf = issue("ek", "root", KEY, top, usage=True, critical=True)
     with pytest.raises(CertificateInvalid, match=r"1\.2\.3\.4"):
         verify_ek_chain(leaf, (root,), (), NOW)
+
+
+def test_a_chain_that_held_once_is_held_to_its_dates_every_time(manufacturer: Manufacturer) -> None:
+    leaf, root = parse_ek_certificate(manufacturer.certify(KEY.public_key())), parse_ek_certificate(manufacturer.root)
+    assert verify_ek_chain(leaf, (root,), (), NOW) == (leaf, root)
+    with pytest.raises(CertificateInvalid, match="expired"):
+        verify_ek_chain(leaf, (root,), (), NOW + timedelta(days=5000))
+    with pytest.raises(CertificateInvalid, match="not valid before"):
+        verify_ek_chain(leaf, (root,), (), NOW - timedelta(days=50))
+
+
+def test_a_root_that_is_trusted_no_more_leads_nowhere(manufacturer: Manufacturer) -> None:
+    leaf, root = parse_ek_certificate(manufacturer.certify(KEY.public_key())), parse_ek_certificate(manufacturer.root)
+    assert verify_ek_chain(leaf, (root,), (), NOW)
+    other = parse_ek_certificate(Manufacturer().root)
+    assert other.subject == root.subject
+    for roots in ((), (other,)):
+        with pytest.raises(CertificateInvalid, match="does not lead"):
+            verify_ek_chain(leaf, roots, (root,), NOW)
+
+
+def test_an_expired_authority_certifies_nothing_any_more() -> None:
+    top = ec.generate_private_key(ec.SECP256R1())
+    root = issue("root", "root", top, top, ca=True, days=3)
+    leaf = issue("ek", "root", KEY, top, usage=True)
+    assert verify_ek_chain(leaf, (root,), (), NOW)
+    with pytest.raises(CertificateInvalid, match="does not lead"):
+        verify_ek_chain(leaf, (root,), (), NOW + timedelta(days=5))

@@ -222,6 +222,26 @@ def test_a_header_with_impossible_algorithms_is_malformed(algorithms: bytes) -> 
         parse_log(header)
 
 
+def test_digests_in_another_order_than_the_headers_are_read_and_kept() -> None:
+    builder = EventLogBuilder((Algorithm.SHA1, Algorithm.SHA256))
+    event = builder.measure(0, 8, b"firmware")
+    usual = replay(builder.build(), Algorithm.SHA256)
+    turned = EventLogBuilder((Algorithm.SHA1, Algorithm.SHA256))
+    turned.record(0, 8, event.digests[::-1], event.data)
+    data = turned.build().serialise()
+    assert parse_log(data) == turned.build()
+    assert parse_log(data).serialise() == data
+    assert replay(parse_log(data), Algorithm.SHA256) == usual
+
+
+@pytest.mark.parametrize("numbers", [(4, 4), (11, 12), (12, 11), (4, 0)])
+def test_a_record_with_other_algorithms_than_the_header_is_malformed(numbers: tuple[int, int]) -> None:
+    builder = EventLogBuilder((Algorithm.SHA1, Algorithm.SHA256))
+    builder.record(0, 8, ((numbers[0], bytes(20)), (numbers[1], bytes(32))), b"firmware")
+    with pytest.raises(Malformed, match="A record has"):
+        parse_log(builder.build().serialise())
+
+
 EVENTS = st.tuples(st.integers(0, 23), st.sampled_from([1, 3, 4, 6, 8, EV_EFI_ACTION]), st.binary(max_size=40))
 
 
