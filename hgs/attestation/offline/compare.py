@@ -20,8 +20,10 @@ from hgs.attestation.sipa import MeasuredBoot, measured_boot
 from hgs.attestation.tcglog import Event, EventLog, accept_reference_log
 from hgs.attestation.tpm import Algorithm
 
-# Longest register history that is aligned; above it, events are only counted.
+# Longest register history that is aligned, and how often one event may occur in it: aligning takes time that grows
+# with both. Above that, events are only counted.
 MAX_ALIGNED: Final = 2000
+MAX_REPEATED: Final = 100
 _BEST_FIRST: Final = (0x000D, 0x000C, 0x000B, 0x0012, 0x0004)
 
 
@@ -191,7 +193,8 @@ def _key(record: Record, bank: int | None) -> tuple[int, bytes]:
 
 def _register_events(pcr: int, old: list[Record], new: list[Record], bank: int | None) -> list[dict[str, Any]]:
     before, after = [_key(item, bank) for item in old], [_key(item, bank) for item in new]
-    if len(before) + len(after) > MAX_ALIGNED:
+    most = max(Counter(before + after).values(), default=0)
+    if len(before) + len(after) > MAX_ALIGNED or most > MAX_REPEATED:
         return _counted(pcr, old, new, bank)
     found: list[dict[str, Any]] = []
     for what, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():

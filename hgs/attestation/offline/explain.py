@@ -179,9 +179,8 @@ def _explain_mismatch(
         values = _by_log(log, wanted, locality)
         if _leads_to(quote, hash_, {bank: {**logged, **stated.get(bank, {})} for bank, logged in values.items()}):
             hint = f" It would, had the TPM been started from locality {locality}; the log says otherwise."
-    later = [item for item in wanted if item[1] not in _ALWAYS_LOGGED and item[1] not in replay_log(log).pcrs[item[0]]]
-    if not hint and later and not stated:
-        hint = f" If the operating system extended {_named(later)}, give the registers too, so that this can be told."
+    if not hint and not stated and any(pcr not in _ALWAYS_LOGGED for _, pcr in wanted):
+        hint = " Where the operating system extended registers too (such as PCR 10), give the registers as well."
     return found.refuse("log-mismatch", f"The log does not replay to the registers that the TPM quoted.{hint}")
 
 

@@ -20,6 +20,9 @@ _BY_DIGEST_SIZE: Final = {
     64: Algorithm.SHA512,
 }
 
+# TPM_ALG_ID of everything that signs: HMAC, RSASSA, RSAPSS, ECDSA, ECDAA, SM2, ECSCHNORR, EDDSA.
+_SIGNING_SCHEMES: Final = frozenset((0x0005, 0x0014, 0x0016, 0x0018, 0x001A, 0x001B, 0x001C, 0x0060))
+
 
 @dataclass(frozen=True)
 class AttestationKey:
@@ -119,7 +122,9 @@ def _bare(data: bytes, key: PublicKey, hash_: Algorithm) -> tuple[TpmtSignature,
 
 
 def looks_like_a_signature(data: bytes, key: PublicKey) -> bool:
-    """Whether a file that cannot be read has at least the size of a signature by this key."""
+    """Whether a file that cannot be read names a signing scheme, or has the size of a signature by this key."""
+    if len(data) > 4 and int.from_bytes(data[:2], "big") in _SIGNING_SCHEMES:
+        return True
     if isinstance(key, rsa.RSAPublicKey):
         return len(data) - (key.key_size + 7) // 8 in (0, 6)
     size = (key.curve.key_size + 7) // 8

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from hgs.attestation.errors import Malformed, TooLarge
 from hgs.attestation.offline.names import BANK_SIZES, bank_name, is_known_event
 
-MAX_FILE: Final = 8 * 1024 * 1024
+MAX_FILE: Final = 4 * 1024 * 1024
 MAX_RECORDS: Final = 20_000
 MAX_BANKS: Final = 16
 EV_NO_ACTION: Final = 3
@@ -73,7 +73,7 @@ class ReadLog:
 def read_log(data: bytes) -> ReadLog:
     """Read a boot log as far as it goes.
 
-    Raises ``TooLarge`` above 8 MiB, ``Malformed`` when not even its first record can be read.
+    Raises ``TooLarge`` above 4 MiB, ``Malformed`` when not even its first record can be read.
     """
     if len(data) > MAX_FILE:
         raise TooLarge(f"The log has {len(data)} bytes; the limit is {MAX_FILE}.")

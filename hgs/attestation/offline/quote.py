@@ -178,6 +178,8 @@ def _check_signature(verdict: QuoteVerdict, files: QuoteFiles, key: PublicKey, a
     try:
         candidates = read_signature(files.signature, key, _digest_size(attest))
     except Unsupported as error:
+        if not looks_like_a_signature(files.signature, key):
+            raise Malformed("The signature file holds no signature of a TPM.") from error
         raise _refuse(verdict, "unsupported-signature", error.message) from error
     except Malformed as error:
         if not looks_like_a_signature(files.signature, key):

@@ -27,6 +27,7 @@ MAX_LEAVES: Final = 20_000
 END_MARKER: Final = b"WBCL"
 WINDOWS_PCRS: Final = (12, 13, 14)
 _AGGREGATION: Final = 0x40000000
+_MODULE: Final = "LOADEDMODULE_AGGREGATION"
 _TLV: Final = struct.Struct("<II")
 
 
@@ -99,22 +100,23 @@ def facts(items: Iterable[SipaItem]) -> dict[str, Any]:
     The records of loaded modules are left out; see :func:`modules`.
     """
     found: dict[str, list[int | str]] = {}
-    for item in _walk(items, skip="LOADEDMODULE_AGGREGATION"):
+    for item in _walk(items, skip=_MODULE):
         found.setdefault(item.name, []).append(item.value)
     return {name: values[0] if len(set(values)) == 1 else values for name, values in found.items()}
 
 
 def modules(items: Iterable[SipaItem]) -> list[dict[str, int | str]]:
     """The loaded modules, each as name -> value of its records, in order and without repetitions."""
-    found: list[dict[str, int | str]] = []
+    found = {tuple((leaf.name, leaf.value) for leaf in _walk(item.children)): None for item in _modules(items)}
+    return [dict(module) for module in found]
+
+
+def _modules(items: Iterable[SipaItem]) -> Iterator[SipaItem]:
     for item in items:
-        if item.name == "LOADEDMODULE_AGGREGATION":
-            module = {leaf.name: leaf.value for leaf in _walk(item.children)}
-            if module not in found:
-                found.append(module)
+        if item.name == _MODULE:
+            yield item
         else:
-            found += [module for module in modules(item.children) if module not in found]
-    return found
+            yield from _modules(item.children)
 
 
 def _walk(items: Iterable[SipaItem], skip: str = "") -> Iterator[SipaItem]:
