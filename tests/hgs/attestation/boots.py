@@ -62,6 +62,7 @@ class Boot:
     debug: bool = False
     iommu: bool = True
     dumps_disabled: bool = True
+    dump_encryption: bool = False
     markers: Sequence[int] = (12, 13, 14)
     locality: int | None = None
     boot_counter: int = 1
@@ -124,7 +125,7 @@ class Boot:
             encode_boolean(SipaType.PAGEFILE_ENCRYPTION_ENABLED, True),
             encode_boolean(SipaType.HIBERNATION_DISABLED, True),
             encode_boolean(SipaType.DUMPS_DISABLED, self.dumps_disabled),
-            encode_boolean(SipaType.DUMP_ENCRYPTION_ENABLED, False),
+            encode_boolean(SipaType.DUMP_ENCRYPTION_ENABLED, self.dump_encryption),
         )
 
     def _details(self) -> bytes:
