@@ -40,6 +40,8 @@ _STATUS = (
     ("running", "Agent runs"),
     ("boot", "Boot"),
     ("profile", "Profile"),
+    ("refused_drivers", "Refused drivers"),
+    ("audited_drivers", "Audited drivers"),
     ("failing", "Policies that did not hold"),
     ("message", "Meaning"),
     ("advice", "What to do"),

@@ -59,6 +59,8 @@ def host_status(config: HostConfig) -> dict[str, Any]:
         "boot": boot.get("counter"),
         "booted_at": boot.get("at"),
         "profile": boot.get("profile"),
+        "refused_drivers": boot.get("refused_drivers", []),
+        "audited_drivers": boot.get("audited_drivers", []),
         "attested": state.passed,
         "status": state.status,
         "sub_statuses": list(state.sub_statuses),

@@ -1,5 +1,6 @@
 """What approving a submission would change, compared with what HGS trusts already: the diff an administrator reads."""
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -7,7 +8,8 @@ from typing import Final
 from django.utils import timezone
 
 from hgs import artefacts
-from hgs.attestation.ci_policy import CiPolicyHeader, parse_ci_policy
+from hgs.attestation.ci_policy import CiPolicy as ParsedPolicy
+from hgs.attestation.ci_policy import PolicyDifference, compare_policies, nearest, parse_ci_policy
 from hgs.attestation.ekcert import parse_ek_certificate
 from hgs.attestation.errors import AttestationError
 from hgs.models import Baseline, CiPolicy, Submission, SubmissionKind, SubmissionState
@@ -72,14 +74,14 @@ def baseline_difference(content: bytes, version: int) -> Difference:
     ]
     if not known:
         return Difference("", "It is the first baseline of this HGS: there is none to compare it with.")
-    nearest, before = min(
+    closest, before = min(
         known, key=lambda pair: (not pair[0].is_enabled, distance(pair[1], after), pair[0].name.lower())
     )
     changes = compare_baselines(before, after)
     if not changes:
-        return Difference(nearest.name, f"It is the same as the baseline {nearest.name}.")
-    state = "" if nearest.is_enabled else " (disabled)"
-    return Difference(nearest.name, f"Compared with the nearest baseline, {nearest.name}{state}:", changes)
+        return Difference(closest.name, f"It is the same as the baseline {closest.name}.")
+    state = "" if closest.is_enabled else " (disabled)"
+    return Difference(closest.name, f"Compared with the nearest baseline, {closest.name}{state}:", changes)
 
 
 def _of_baseline(submission: Submission) -> Difference:
@@ -92,46 +94,42 @@ def _of_ci_policy(submission: Submission) -> Difference:
     same = next((item for item in known if item.digest == after.digest), None)
     if same is not None:
         return Difference(same.name, f"It is the same as the CI policy {same.name}.")
-    readable = [(item, header) for item in known if (header := _header(bytes(item.content))) is not None]
-    if not readable:
+    readable = [(item.name, policy) for item in known if (policy := _readable(bytes(item.content))) is not None]
+    # A policy of the same name, whatever its version at the end, is what this one replaces.
+    related = [pair for pair in readable if _stem(pair[0]) == _stem(submission.name)]
+    closest = nearest(after, related or readable)
+    if closest is None:
         return Difference("", "It is the first CI policy of this HGS: there is none to compare it with.")
-    nearest, before = min(readable, key=lambda pair: _ci_distance(submission.name, pair[0].name, pair[1], after.header))
-    changes = tuple(_header_changes(before, after.header))
-    if not changes:
-        changes = (Change("changed", "Rules", "The headers agree; the rules inside differ."),)
-    return Difference(nearest.name, f"Compared with the CI policy {nearest.name}:", changes)
+    name, before = closest
+    return Difference(name, f"Compared with the CI policy {name}:", _grouped(compare_policies(before, after)))
 
 
-def _header(content: bytes) -> CiPolicyHeader | None:
+def _readable(content: bytes) -> ParsedPolicy | None:
     try:
-        return parse_ci_policy(content).header
+        return parse_ci_policy(content)
     except AttestationError:
         return None
 
 
-def _ci_distance(name: str, known: str, before: CiPolicyHeader, after: CiPolicyHeader) -> tuple[bool, bool, int, str]:
-    counts = abs(before.file_rules - after.file_rules) + abs(before.signers - after.signers)
-    return known.lower() != name.lower(), before.policy_type != after.policy_type, counts, known.lower()
+def _stem(name: str) -> str:
+    """A name without the version or date at its end: ``hosts-2026.11`` is of the family ``hosts``."""
+    return re.sub(r"[ ._+()-]*v?[0-9][0-9 ._+()-]*$", "", name.lower()) or name.lower()
 
 
-def _header_changes(before: CiPolicyHeader, after: CiPolicyHeader) -> Iterable[Change]:
-    if before.audit != after.audit:
-        word = "audited only: nothing is refused" if after.audit else "enforced"
-        yield Change("changed", "Mode", f"The policy is {word}.", weakens=after.audit)
-    if before.version != after.version:
-        older = after.version < before.version
-        sentence = f"Version {before.version_text} became {after.version_text}."
-        yield Change("changed", "Version", sentence, weakens=older)
-    if before.options != after.options:
-        sentence = f"Options 0x{before.options:08x} became 0x{after.options:08x}."
-        yield Change("changed", "Options", sentence)
-    for subject, old, new in (
-        ("File rules", before.file_rules, after.file_rules),
-        ("Signers", before.signers, after.signers),
-    ):
-        if old != new:
-            kind = "added" if new > old else "removed"
-            yield Change(kind, subject, f"{old} became {new}.", weakens=new > old)
+def _grouped(differences: Iterable[PolicyDifference]) -> tuple[Change, ...]:
+    """Differences of one kind and subject together: a policy of a thousand rules is one line with a list."""
+    groups: dict[tuple[str, str], list[PolicyDifference]] = {}
+    for item in differences:
+        groups.setdefault((item.kind, item.subject), []).append(item)
+    return tuple(_one_change(kind, subject, items) for (kind, subject), items in groups.items())
+
+
+def _one_change(kind: str, subject: str, items: list[PolicyDifference]) -> Change:
+    weakens = any(item.weakens for item in items)
+    if len(items) == 1:
+        return Change(kind, subject, f"{items[0].sentence}.", weakens=weakens)
+    entries = tuple(item.sentence.removeprefix(f"{subject} {kind}: ") for item in items)
+    return Change(kind, subject, f"{len(items)} {kind}.", entries, weakens)
 
 
 def _of_host(submission: Submission) -> Difference:

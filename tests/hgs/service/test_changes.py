@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from hgs.attestation.baseline import Baseline as Measured
-from hgs.attestation.ci_policy import build_ci_policy
+from hgs.attestation.ci_policy import PolicyBuilder, PolicyOption, build_ci_policy
 from hgs.attestation.efi import Authority
 from hgs.commands.submissions import submit
 from hgs.commands.trust import add_tpm_root, set_artefact_enabled
@@ -93,6 +93,44 @@ def test_the_first_of_its_kind_has_nothing_to_be_compared_with(initialised: None
         found = diff(kind, content)
         assert (found.against, found.changes) == ("", ())
         assert "first" in found.sentence
+
+
+# ---- CI policies ---------------------------------------------------------------------------------------------------
+
+
+def ci_policy(*hashes: int, audit: bool = False, version: int = 1) -> bytes:
+    builder = PolicyBuilder()
+    for number in hashes:
+        builder.allow_hash(bytes([number]) * 32, drivers=True, label=f"driver{number}.sys")
+    options = PolicyOption.AUDIT_MODE if audit else 0
+    return builder.build(int(options), (10, 0, 0, version)).serialise()
+
+
+def test_rules_that_were_added_and_removed_are_listed(fabric: Trusting) -> None:
+    fabric("ci-policy", "drivers-1.0", ci_policy(1, 2, 3))
+    found = diff("ci-policy", ci_policy(3, 4, 5, version=2), "drivers-1.1")
+    assert found.against == "drivers-1.0"
+    told = {(change.kind, change.subject): change for change in found.changes}
+    (added,) = (change for (kind, _), change in told.items() if kind == "added")
+    (removed,) = (change for (kind, _), change in told.items() if kind == "removed")
+    assert added.weakens
+    assert any("driver4.sys" in entry or "04" * 8 in entry for entry in added.entries)
+    assert len(added.entries) == len(removed.entries) == 2
+    assert ("changed", "Version") in told
+
+
+def test_a_policy_that_only_audits_deserves_a_second_look(fabric: Trusting) -> None:
+    fabric("ci-policy", "drivers-1.0", ci_policy(1))
+    found = diff("ci-policy", ci_policy(1, audit=True), "drivers-1.1")
+    assert found.weakens
+    assert any("Audit mode switched on" in change.sentence for change in found.changes)
+
+
+def test_a_policy_of_the_same_family_is_nearer_than_a_similar_one(fabric: Trusting) -> None:
+    fabric("ci-policy", "drivers-1.0", ci_policy(1, 2, 3, 4))
+    fabric("ci-policy", "other", ci_policy(7, 8))
+    assert diff("ci-policy", ci_policy(7, 8, 9), "drivers-2.0").against == "drivers-1.0"
+    assert diff("ci-policy", ci_policy(7, 8, 9), "something").against == "other"
 
 
 # ---- hosts ---------------------------------------------------------------------------------------------------------
