@@ -14,7 +14,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificate
 
-from fabric.hyperv.profile import BUILT_IN, Firmware, HostProfile, SecureBoot
+from fabric.hyperv.profile import BUILT_IN, Firmware, HostProfile, Module, SecureBoot
 from hgs.attestation.efi import (
     CERT_SHA256,
     CERT_X509,
@@ -57,6 +57,11 @@ def measured(pcr: int, kind: int, data: bytes) -> Measurement:
 def image_digest(path: str, version: str) -> bytes:
     """The SHA-256 that stands for a program's Authenticode hash: the same for one path and version everywhere."""
     return hashlib.sha256(f"image\0{path}\0{version}".encode()).digest()
+
+
+def module_digest(module: Module) -> bytes:
+    """What stands for a module's Authenticode hash: the one that its profile gives, or one derived from its name."""
+    return bytes.fromhex(module.hash) if module.hash else image_digest(module.path, module.version)
 
 
 def firmware_measurements(profile: HostProfile) -> Iterator[Measurement]:

@@ -4,26 +4,28 @@ A boot leaves in the state folder what an administrator submits to HGS (host ide
 and what attestation needs (keys, log). It ends the health certificate of the last boot, because it ends its key.
 """
 
-import hashlib
+import logging
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
+from fabric.hyperv.code_integrity import LoadedDrivers, load_drivers, policy_in_force
 from fabric.hyperv.config import HostConfig
 from fabric.hyperv.errors import StateError, TpmError
 from fabric.hyperv.firmware_events import Measurement, firmware_measurements
-from fabric.hyperv.profile import CodeIntegrityPolicy, HostProfile, parse_profile
+from fabric.hyperv.profile import HostProfile, parse_profile
 from fabric.hyperv.state import HostState, read_json, write_json, write_whole
 from fabric.hyperv.tpm import KeyBlob, TpmSession, open_tpm, start_up
 from fabric.hyperv.windows_events import BootFacts, end_marker, loader_measurements, secure_kernel_measurements
-from hgs.attestation.ci_policy import build_ci_policy
 from hgs.attestation.errors import AttestationError
-from hgs.attestation.sipa import PCR_AUTHORITIES, PCR_DETAILS, PCR_SETTINGS, VsmKey
+from hgs.attestation.sipa import PCR_AUTHORITIES, PCR_DETAILS, PCR_SETTINGS, SiPolicyInfo, VsmKey
 from hgs.attestation.tcglog import EventLogBuilder, parse_log, replay
 from hgs.attestation.tpm import Algorithm, RsaParameters, TpmtPublic, spki_of, to_cryptography_key
 from hgs.wire.platform_identifier import PlatformIdentifier, serialise_identifier
 
+_log = logging.getLogger(__name__)
 MEASURED_PCRS = (0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 14)
 
 
@@ -40,7 +42,8 @@ def boot_host(config: HostConfig) -> Boot:
     """Boot the host. Raises `ProfileError`, `TpmError`, `Busy` or `StateError`; then it has not booted."""
     state, locality = config.state, 0
     profile = parse_profile(state.require(state.profile, "profile"))
-    policy = ci_policy(profile.code_integrity_policy)
+    policy = policy_in_force(profile.code_integrity_policy)
+    drivers = load_drivers(profile, policy)
     if config.external_tcti:
         if _boot_goes_on(config):
             return Boot(_counter(state), profile, fresh=False)
@@ -50,18 +53,18 @@ def boot_host(config: HostConfig) -> Boot:
         locality = profile.firmware.startup_locality
         start_up(config.tcti, state.tpm_lock, locality)
     counter = _counter(state) + 1
-    write_json(state.boot, {"counter": counter, "at": datetime.now(UTC).isoformat(), "profile": profile.description})
+    write_json(state.boot, _boot_record(counter, drivers))
     for old in (state.health_certificate, state.attestation, state.boot_log, state.identity_key):
         old.unlink(missing_ok=True)
     with open_tpm(config.tcti, state.tpm_lock) as tpm:
         _keep_attestation_key(state, tpm)
         facts = BootFacts(counter, secrets.token_bytes(32), locality)
-        log = _measure(state, tpm, profile, facts, hashlib.sha256(policy).digest())
+        log = _measure(state, tpm, drivers.profile, facts, policy.info)
         _require_agreement(tpm, log)
         endorsement_key = to_cryptography_key(TpmtPublic.parse(tpm.ek_public()))
         identifier = PlatformIdentifier(state.name, spki_of(endorsement_key), tpm.find_ek_certificate())
     write_whole(state.boot_log, log)
-    write_whole(state.ci_policy, policy)
+    write_whole(state.ci_policy, policy.content)
     write_whole(state.platform_identifier, serialise_identifier(identifier))
     return Boot(counter, profile, fresh=True)
 
@@ -72,13 +75,19 @@ def log_agrees(log: bytes, pcrs: dict[int, bytes]) -> tuple[int, ...]:
     return tuple(pcr for pcr, value in sorted(pcrs.items()) if expected.get(pcr, bytes(32)) != value)
 
 
-def ci_policy(policy: CodeIntegrityPolicy) -> bytes:
-    """The profile's code-integrity policy as the unsigned binary whose hash the boot measures."""
-    version = [int(part) for part in policy.version.split(".")]
-    return build_ci_policy(policy.title, version, audit=policy.audit, policy_id=policy.policy_id)
+def _boot_record(counter: int, drivers: LoadedDrivers) -> dict[str, Any]:
+    for sentence in (*drivers.refused, *drivers.audited):
+        _log.warning("%s%s", sentence, "" if sentence in drivers.refused else " Audit mode: it was loaded.")
+    return {
+        "counter": counter,
+        "at": datetime.now(UTC).isoformat(),
+        "profile": drivers.profile.description,
+        "refused_drivers": list(drivers.refused),
+        "audited_drivers": list(drivers.audited),
+    }
 
 
-def _measure(state: HostState, tpm: TpmSession, profile: HostProfile, facts: BootFacts, policy_digest: bytes) -> bytes:
+def _measure(state: HostState, tpm: TpmSession, profile: HostProfile, facts: BootFacts, policy: SiPolicyInfo) -> bytes:
     builder = EventLogBuilder(locality=facts.locality or None)
 
     def measure(measurements: Iterable[Measurement]) -> None:
@@ -87,7 +96,7 @@ def _measure(state: HostState, tpm: TpmSession, profile: HostProfile, facts: Boo
             tpm.extend(item.pcr, item.digest)
 
     measure(firmware_measurements(profile))
-    measure(loader_measurements(profile, facts, policy_digest))
+    measure(loader_measurements(profile, facts, policy))
     measure((end_marker(PCR_DETAILS), end_marker(PCR_AUTHORITIES)))
     # The identity key is bound to every register that is complete by now, and is itself measured into PCR 12.
     identity_key = tpm.create_identity_key()

@@ -1,8 +1,9 @@
 """What an emulated host pretends to be: firmware, Secure Boot, settings, code-integrity policy and loaded modules.
 
-A profile is a TOML file, read strictly: every key is needed, none other is allowed, and every mistake gets a sentence
-that names its place. `docs/hosts.md` explains each key. The same profile always measures the same baseline; what
-differs between two hosts of one profile (boot counter, load addresses, identity key) is no part of a profile.
+A profile is a TOML file, read strictly: every key is needed but those that have a default, none other is allowed, and
+every mistake gets a sentence that names its place. `docs/hosts.md` explains each key. The same profile always measures
+the same baseline; what differs between two hosts of one profile (boot counter, load addresses, identity key) is no part
+of a profile.
 """
 
 import re
@@ -18,11 +19,15 @@ MAX_PROFILE_BYTES = 64 * 1024
 BUILT_IN = Path(__file__).parent / "profiles"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256_FORM = "a SHA-256 digest as 64 lower-case hexadecimal digits"
 _VERSION = re.compile(r"\d{1,5}(\.\d{1,5}){3}")
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LARGEST_VERSION_PART = 65535
 _LONGEST_TEXT = 200
 _LONGEST_LIST = 64
+_ABSOLUTE = re.compile(r"/.*")
+BOOT_AUTHORITY = "Emulated Boot Authority"
+"""Who signs what a host boots, unless its profile says otherwise; its certificate is in `profiles/keys`."""
 T = TypeVar("T")
 
 
@@ -81,22 +86,37 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class CodeIntegrityPolicy:
-    """The code-integrity policy in force; `version` is four numbers, `policy_id` a GUID in lower case."""
+    """The code-integrity policy in force: that in `policy_file`, or one made of the other fields.
 
-    title: str
+    `version` is four numbers, `policy_id` a GUID in lower case; `publishers` (of the boot authority) and `hashes`
+    (SHA-256, hexadecimal) are what a made policy allows. `file_name` is the name that is measured.
+    """
+
     file_name: str
-    policy_id: str
-    version: str
-    audit: bool
+    policy_file: str = ""
+    title: str = ""
+    policy_id: str = ""
+    version: str = ""
+    audit: bool = False
+    publishers: tuple[str, ...] = ()
+    hashes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A program loaded during boot; its hash is derived from path and version."""
+    """A program loaded during boot. An empty `hash` is derived from path and version; no `publisher` means unsigned."""
 
     path: str
     version: str
     driver: bool
+    publisher: str = BOOT_AUTHORITY
+    issuer: str = BOOT_AUTHORITY
+    hash: str = ""
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.rpartition("\\")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +169,10 @@ class _Table:
         if unknown:
             raise ProfileError(f"The profile has an unknown key: {self._place(unknown[0])}.")
         return value
+
+    def has(self, key: str) -> bool:
+        """Whether a key that has a default is given; only `flag`, `text` and the like read it."""
+        return key in self._content
 
     def flag(self, key: str) -> bool:
         return cast("bool", self._value(key, bool, "true or false"))
@@ -233,7 +257,7 @@ def _firmware(table: _Table) -> Firmware:
 def _secure_boot(table: _Table) -> SecureBoot:
     return SecureBoot(
         enabled=table.flag("enabled"),
-        revoked=table.texts("revoked", _SHA256, "a SHA-256 digest as 64 lower-case hexadecimal digits"),
+        revoked=table.texts("revoked", _SHA256, _SHA256_FORM),
     )
 
 
@@ -260,7 +284,7 @@ def _hypervisor(table: _Table) -> Hypervisor:
 
 
 def _memory(table: _Table) -> Memory:
-    digest = "a SHA-256 digest as 64 lower-case hexadecimal digits, or empty"
+    digest = f"{_SHA256_FORM}, or empty"
     return Memory(
         pagefile_encrypted=table.flag("pagefile_encrypted"),
         hibernation_disabled=table.flag("hibernation_disabled"),
@@ -271,17 +295,31 @@ def _memory(table: _Table) -> Memory:
 
 
 def _code_integrity_policy(table: _Table) -> CodeIntegrityPolicy:
+    file_name = table.text("file_name")
+    if table.has("policy_file"):
+        # What a file says about itself is not said a second time.
+        policy_file = table.text("policy_file", _ABSOLUTE, "an absolute path")
+        return CodeIntegrityPolicy(file_name, policy_file)
     version = table.text("version", _VERSION, "four numbers such as 10.0.0.0")
     if any(int(number) > _LARGEST_VERSION_PART for number in version.split(".")):
         raise ProfileError(f"code_integrity_policy.version may hold numbers up to {_LARGEST_VERSION_PART}.")
     return CodeIntegrityPolicy(
+        file_name,
         title=table.text("title"),
-        file_name=table.text("file_name"),
         policy_id=table.text("policy_id", _GUID, "a GUID in lower case"),
         version=version,
         audit=table.flag("audit"),
+        publishers=table.texts("publishers") if table.has("publishers") else (BOOT_AUTHORITY,),
+        hashes=table.texts("hashes", _SHA256, _SHA256_FORM) if table.has("hashes") else (),
     )
 
 
 def _module(table: _Table) -> Module:
-    return Module(path=table.text("path"), version=table.text("version"), driver=table.flag("driver"))
+    return Module(
+        path=table.text("path"),
+        version=table.text("version"),
+        driver=table.flag("driver"),
+        publisher=table.text("publisher", empty=True) if table.has("publisher") else BOOT_AUTHORITY,
+        issuer=table.text("issuer") if table.has("issuer") else BOOT_AUTHORITY,
+        hash=table.text("hash", _SHA256, _SHA256_FORM) if table.has("hash") else "",
+    )

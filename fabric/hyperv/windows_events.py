@@ -13,8 +13,8 @@ from enum import IntEnum
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import load_pem_x509_certificate
 
-from fabric.hyperv.firmware_events import Measurement, image_digest, measured
-from fabric.hyperv.profile import BUILT_IN, CodeIntegrityPolicy, HostProfile, Module
+from fabric.hyperv.firmware_events import Measurement, measured, module_digest
+from fabric.hyperv.profile import BUILT_IN, HostProfile, Module
 from hgs.attestation.sipa import (
     END_MARKER,
     PCR_AUTHORITIES,
@@ -30,7 +30,6 @@ from hgs.attestation.sipa import (
     encode_tlv,
 )
 from hgs.attestation.tcglog import EV_COMPACT_HASH, EV_EVENT_TAG, EV_SEPARATOR
-from hgs.attestation.tpm import Algorithm
 
 _CALG_SHA256 = struct.pack("<I", 0x800C)
 _UNLOCKED_BY_TPM = 4
@@ -54,14 +53,14 @@ class BootFacts:
     locality: int
 
 
-def loader_measurements(profile: HostProfile, facts: BootFacts, policy_digest: bytes) -> Iterator[Measurement]:
-    """Everything up to the start of the kernel's secure part. `policy_digest`: SHA-256 of the unsigned CI policy."""
+def loader_measurements(profile: HostProfile, facts: BootFacts, policy: SiPolicyInfo) -> Iterator[Measurement]:
+    """Everything up to the start of the kernel's secure part. `policy`: what is measured of the CI policy in force."""
     loader, *others = profile.modules
     programs = [module for module in others if not module.driver]
     drivers = [module for module in others if module.driver]
     yield measured(11, EV_COMPACT_HASH, b"\x10\0\0\0")
     yield from _boot_manager(profile, facts, loader)
-    yield from _loader(profile, facts, programs, policy_digest)
+    yield from _loader(profile, facts, programs, policy)
     yield from _kernel(profile, facts, drivers)
     yield measured(11, EV_COMPACT_HASH, b"\xff\xff\0\0")
 
@@ -88,7 +87,7 @@ def _boot_manager(profile: HostProfile, facts: BootFacts, loader: Module) -> Ite
 
 
 def _loader(
-    profile: HostProfile, facts: BootFacts, modules: Sequence[Module], policy_digest: bytes
+    profile: HostProfile, facts: BootFacts, modules: Sequence[Module], policy: SiPolicyInfo
 ) -> Iterator[Measurement]:
     hypervisor, signing = profile.hypervisor, _signing(profile)
     settings = [
@@ -98,9 +97,9 @@ def _loader(
     placed = [_module_placed(module, facts) for module in modules]
     to_hypervisor = encode_number(SipaType.TRANSFER_CONTROL, Transfer.HYPERVISOR_LOADER)
     yield _boundary(PCR_SETTINGS, [*placed, *settings, *([to_hypervisor] if hypervisor.launched else []), *signing])
-    policy = encode_tlv(SipaType.SI_POLICY, _policy_info(profile.code_integrity_policy, policy_digest).serialise())
+    in_force = encode_tlv(SipaType.SI_POLICY, policy.serialise())
     described = [_module_described(module) for module in modules]
-    yield _boundary(PCR_DETAILS, [*settings, *signing, policy, *described])
+    yield _boundary(PCR_DETAILS, [*settings, *signing, in_force, *described])
     yield _authority()
 
 
@@ -116,11 +115,6 @@ def _kernel(profile: HostProfile, facts: BootFacts, drivers: Sequence[Module]) -
     yield _boundary(PCR_SETTINGS, [*(_module_placed(driver, facts) for driver in drivers), *settings])
     yield _boundary(PCR_DETAILS, [*settings, *(_module_described(driver) for driver in drivers)])
     yield _authority()
-
-
-def _policy_info(policy: CodeIntegrityPolicy, digest: bytes) -> SiPolicyInfo:
-    major, minor, build, revision = (int(part) for part in policy.version.split("."))
-    return SiPolicyInfo(policy.file_name, (major, minor, build, revision), Algorithm.SHA256, digest)
 
 
 def _signing(profile: HostProfile) -> list[bytes]:
@@ -171,13 +165,23 @@ def _module_described(module: Module) -> bytes:
         encode_text(SipaType.FILE_PATH, module.path),
         encode_tlv(SipaType.HASH_ALGORITHM_ID, _CALG_SHA256),
         _hash(module),
-        encode_tlv(SipaType.IMAGE_VALIDATED, b"\x01"),
-        encode_text(SipaType.AUTHORITY_PUBLISHER, "Emulated Boot Authority"),
+        *_signer(module),
     )
 
 
+def _signer(module: Module) -> list[bytes]:
+    """Who signed the module, as far as Windows measures it; an unsigned module was not validated."""
+    if not module.publisher:
+        return [encode_tlv(SipaType.IMAGE_VALIDATED, b"\0")]
+    return [
+        encode_tlv(SipaType.IMAGE_VALIDATED, b"\x01"),
+        encode_text(SipaType.AUTHORITY_ISSUER, module.issuer),
+        encode_text(SipaType.AUTHORITY_PUBLISHER, module.publisher),
+    ]
+
+
 def _hash(module: Module) -> bytes:
-    return encode_tlv(SipaType.AUTHENTICODE_HASH, image_digest(module.path, module.version))
+    return encode_tlv(SipaType.AUTHENTICODE_HASH, module_digest(module))
 
 
 def _authority() -> Measurement:

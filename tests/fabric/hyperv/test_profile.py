@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fabric.hyperv.code_integrity import policy_in_force
 from fabric.hyperv.errors import ProfileError
-from fabric.hyperv.measured_boot import ci_policy
 from fabric.hyperv.profile import MAX_PROFILE_BYTES, find_profile, parse_profile
 
 HEALTHY = find_profile("healthy").read_text()
@@ -20,7 +20,8 @@ def test_built_in_profiles_say_what_their_names_promise() -> None:
     tampered = parse_profile(find_profile("tampered").read_bytes())
     assert healthy.secure_boot.enabled
     assert not tampered.secure_boot.enabled
-    assert ci_policy(healthy.code_integrity_policy) != ci_policy(tampered.code_integrity_policy)
+    policies = [policy_in_force(profile.code_integrity_policy) for profile in (healthy, tampered)]
+    assert policies[0].info.digest != policies[1].info.digest
 
 
 @pytest.mark.parametrize(
