@@ -16,5 +16,7 @@ HARNESSES: Final = (
     "tcg_logs",
     "sipa_records",
     "baselines",
+    "evidence_files",
+    "host_identities",
 )
 """One module per family of parsers; each has ``check(data)``, which raises for what must not happen."""

@@ -1,21 +1,46 @@
-"""Code-integrity policies, bare or inside CMS."""
+"""Code-integrity policies: bare or inside CMS, whole, as XML, and asked about drivers."""
 
 import hashlib
 from contextlib import suppress
 
-from hgs.attestation.ci_policy import parse_ci_policy
+from hgs.attestation.ci_policy import PolicyDocument, PolicyRules, parse_ci_policy, read_policy_xml, write_policy_xml
 from hgs.attestation.errors import AttestationError
+from hgs.attestation.modules import LoadedModule
 from tests.fuzz.harness import run
+
+_MODULES = (
+    LoadedModule(),
+    LoadedModule(
+        "\\Windows\\System32\\drivers\\foo.sys", "0f" * 32, "sha256", publisher="Contoso", issuer="Contoso CA"
+    ),
+)
 
 
 def check(data: bytes) -> None:
-    """Only the package's own errors; a policy is part of its file, and its digest is that of its content."""
+    """Only the package's own errors; a policy is part of its file, and what can be read whole has one encoding."""
     with suppress(AttestationError):
         policy = parse_ci_policy(data)
         assert policy.content in data
         assert policy.signed or policy.content == data
         assert policy.digest == hashlib.sha256(policy.content).hexdigest()
         assert policy.content.startswith(policy.header.serialise())
+        assert isinstance(policy.warnings, tuple)
+        if policy.document is not None:
+            assert policy.document.serialise() == policy.content
+            _use(policy.document)
+    with suppress(AttestationError):
+        document = read_policy_xml(data)
+        _use(document)
+        assert PolicyDocument.of(document.header, document.serialise()) == document
+
+
+def _use(document: PolicyDocument) -> None:
+    rules = PolicyRules(document)
+    for module in _MODULES:
+        assert rules.refuses(module) is None or rules.refuses(module)
+    with suppress(AttestationError):
+        xml = write_policy_xml(document)
+        assert read_policy_xml(xml, document.format_version) == document
 
 
 if __name__ == "__main__":

@@ -7,19 +7,28 @@ from uuid import UUID
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hgs.attestation import tpm
 from hgs.attestation.baseline import baseline_from_log
-from hgs.attestation.ci_policy import build_ci_policy
+from hgs.attestation.ci_policy import (
+    PolicyBuilder,
+    PolicyOption,
+    PublisherRule,
+    build_ci_policy,
+    write_policy_xml,
+)
+from hgs.attestation.identity_key import to_cng
 from hgs.attestation.policies import PolicySet, evaluate_policies
 from hgs.attestation.sipa import measured_boot
 from hgs.attestation.tcglog import EV_SEPARATOR, EventLogBuilder, accept_reference_log, parse_log
 from hgs.attestation.verdict import AttestationStatus, AttestationSubStatus, Failure, Verdict
 from hgs.wire import certbag, hgsa, rtpm
+from hgs.wire.negotiate import write_header
 from hgs.wire.platform_identifier import PlatformIdentifier, serialise_identifier
+from tests.fuzz.account_data import account_data
 from tests.fuzz.harness import CORPUS
-from tests.hgs.attestation.boots import Boot
+from tests.hgs.attestation.boots import Boot, identity_record
 from tests.hgs.attestation.tpm_hosts import AK_ATTRIBUTES, Manufacturer, PythonTpm, rsa_public
 
 Seeds = Mapping[str, bytes]
@@ -100,7 +109,16 @@ def platform_identifiers() -> Seeds:
 
 
 def ci_policies() -> Seeds:
+    builder = PolicyBuilder()
+    authority = PublisherRule(b"\x11" * 32, "Contoso", "Contoso CA")
+    builder.allow_hash(b"\x0f" * 32, drivers=True, label="foo.sys")
+    builder.allow_publisher(authority, drivers=False)
+    builder.allow_file(authority, "bar.sys", (1, 2, 3, 4), drivers=True)
+    options = PolicyOption.USER_MODE | PolicyOption.UNSIGNED_POLICY
+    built = builder.build(options, (10, 0, 0, 1), name="Hosts", policy_id=SESSION)
     return {
+        "rules": built.serialise(),
+        "rules-xml": write_policy_xml(built),
         "minimal": build_ci_policy("Hosts", (10, 0, 0, 0)),
         "audit": build_ci_policy("Hosts", (10, 0, 1, 2), audit=True, policy_id="1"),
     }
@@ -133,6 +151,38 @@ def baselines() -> Seeds:
     }
 
 
+def evidence_files() -> Seeds:
+    HOST.boot(Boot().log())
+    quote, signature = HOST.quote(b"nonce", (tpm.PcrSelection.of(tpm.Algorithm.SHA256, (0, 7)),))
+    registers = {"sha256": {str(pcr): value.hex() for pcr, value in HOST.pcrs.items()}}
+    pem = HOST.ak.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return {
+        **tcg_logs(),
+        **ek_certificates(),
+        "quote": quote,
+        "signature": signature,
+        "key": HOST.ak_public.serialise(),
+        "key-pem": pem,
+        "registers-json": json.dumps(registers).encode(),
+        "registers-text": b"sha256:\n  0 : 0x" + bytes(32).hex().encode() + b"\n",
+    }
+
+
+def host_identities() -> Seeds:
+    key = HOST.identity.public_key()
+    return {
+        "spki": tpm.spki_of(key),
+        "pkcs1": key.public_bytes(Encoding.DER, PublicFormat.PKCS1),
+        "cng": to_cng(key),
+        "wbcl": identity_record(key)[8:],
+        "certificate": MAKER.root,
+        "elliptic": tpm.spki_of(HOST.ak.public_key()),
+        "group": b"S-1-5-21-1-2-3-1104",
+        "header": write_header(b"token").encode(),
+        "account": account_data(),
+    }
+
+
 def _windows_log() -> bytes:
     return Boot(identity=HOST.identity.public_key()).log().build().serialise()
 
@@ -146,6 +196,8 @@ SEEDS = (
     tcg_logs,
     sipa_records,
     baselines,
+    evidence_files,
+    host_identities,
 )
 
 if __name__ == "__main__":
