@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE ?= 1
 help:            ## Show the targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-up:              ## Prepare the machine, start everything, create a shielded VM
+up:              ## Prepare the machine, start everything, create a shielded VM (MODE=tpm, ad or host-key)
 	@$(PYTHON) portal/embedded/preflight.py up
 	@$(BIN)/python -m portal.embedded up
 	@$(BIN)/python -m tenants.firstrun
@@ -38,3 +38,5 @@ clean: down      ## Remove var/ and .venv
 lock:            ## Renew requirements.lock (hashes, no addresses)
 	uv pip compile --python-version 3.11 --universal --generate-hashes --no-annotate --no-header --upgrade -q \
 	  --extra embedded --group dev pyproject.toml -o requirements.lock
+	uv pip compile --python-version 3.11 --universal --generate-hashes --no-annotate --no-header -q \
+	  --constraint requirements.lock --extra ad pyproject.toml -o portal/embedded/requirements-ad.lock

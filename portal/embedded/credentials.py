@@ -42,6 +42,10 @@ def prepare() -> None:
     keys = layout.VAR / "keys"
     fabric_token = _once(keys / "hgs-fabric.token", secrets.token_urlsafe(32))
     shared = {"HGS_URL": layout.HGS_URL, "PORTAL_URL": layout.PORTAL_URL}
+    kerberos = {}
+    if layout.MODE == "ad":
+        kerberos["KRB5_CONFIG"] = str(layout.DOMAIN / "krb5.conf")
+        shared["DOMAIN_ADDRESS"] = f"{layout.DOMAIN_ADDRESS}:{layout.DOMAIN_PORT}"
     _environment(
         "portal",
         {
@@ -61,6 +65,8 @@ def prepare() -> None:
             "HGS_MASTER_KEY_FILE": str(_once(keys / "hgs-master.key", master_key)),
             "HGS_FABRIC_TOKEN_FILE": str(fabric_token),
             "HGS_AUTO_APPROVE": "true",
+            **({"HGS_KEYTAB": str(layout.HGS_KEYTAB)} if layout.MODE == "ad" else {}),
+            **kerberos,
         },
     )
-    _environment("host", shared)
+    _environment("host", {**shared, **kerberos})

@@ -139,7 +139,7 @@ class Domain:
             raise DomainTrouble(f"Not installed: {', '.join(missing)}. {_PACKAGES}")
         for name in ("", "private", "state", "cache", "lock", "run"):
             (self.folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._configure()
+        self.configure()
         order = {
             "configuration": str(self.samba_configuration),
             "folder": str(self.folder),
@@ -163,7 +163,8 @@ class Domain:
         groups: dict[str, str] = json.loads(done.stdout)["groups"]
         return groups
 
-    def _configure(self) -> None:
+    def configure(self) -> None:
+        """Write the configuration of the controller and that of its clients."""
         known = {
             "realm": REALM,
             "dns": REALM.lower(),

@@ -9,20 +9,23 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from portal.embedded import layout
+from portal.embedded.domain import Accounts, Domain
 from portal.embedded.processes import Process
 
 # What one role must not inherit from the person who typed `make up`.
 _PORTALS = ("DATABASE_URL", "TOKEN_PEPPERS", "TOKEN_PEPPERS_FILE")
-_HGSS = ("HGS_DATABASE_URL", "HGS_MASTER_KEY", "HGS_MASTER_KEY_FILE")
+_HGSS = ("HGS_DATABASE_URL", "HGS_MASTER_KEY", "HGS_MASTER_KEY_FILE", "HGS_KEYTAB")
 _SERVERS = ("SECRET_KEY", "SECRET_KEY_FILE", "HGS_FABRIC_TOKEN", "HGS_FABRIC_TOKEN_FILE")
-_HOSTS = ("HOST_TOKEN", "HOST_TOKEN_FILE")
+_HOSTS = ("HOST_TOKEN", "HOST_TOKEN_FILE", "HOST_KEYTAB")
 FOREIGN = {
     "portal": (*_HGSS, *_HOSTS),
     "hgs": (*_PORTALS, *_HOSTS, "REDIS_URL"),
     "host": (*_PORTALS, *_HGSS, *_SERVERS),
 }
+HOST_GROUP = "GuardedHosts"
 MANAGE = (sys.executable, str(layout.ROOT / "manage.py"))
 
 
@@ -73,6 +76,29 @@ def broker() -> Process:
     )
 
 
+def domain() -> Domain:
+    """The domain of MODE=ad; the port after its own is for changes of passwords, which nobody asks for."""
+    return Domain(layout.DOMAIN, layout.DOMAIN_ADDRESS, layout.DOMAIN_PORT, layout.DOMAIN_PORT + 1)
+
+
+def domain_accounts() -> Accounts:
+    """The hosts' computer accounts, all but the refused ones in the group, and HGS's, with their keytabs."""
+    hosts = {name: f"{name}$" for name in layout.HOSTS}
+    members = [account for name, account in hosts.items() if name not in layout.TAMPERED_HOSTS]
+    service = f"HTTP/{urlsplit(layout.HGS_URL).hostname}"
+    keytabs = {layout.host_dir(name) / "host.keytab": [account] for name, account in hosts.items()}
+    return Accounts(
+        computers={**{name: [] for name in hosts}, "hgs": [service]},
+        groups={HOST_GROUP: members},
+        keytabs={**keytabs, layout.HGS_KEYTAB: [service]},
+    )
+
+
+def domain_controller() -> Process:
+    made = domain()
+    return Process("domain", made.command, made.environment(), made.answers)
+
+
 def hgs() -> Process:
     return Process(
         name="hgs",
@@ -116,6 +142,11 @@ def brokers() -> list[Process]:
     return [] if os.environ.get("REDIS_URL") else [broker()]
 
 
+def domains() -> list[Process]:
+    """The domain controller that hosts and HGS trust in MODE=ad."""
+    return [domain_controller()] if layout.MODE == "ad" else []
+
+
 def services() -> list[Process]:
     return [hgs(), portal(), worker(), beat()]
 
@@ -126,4 +157,4 @@ def hosts() -> list[Process]:
 
 def everything() -> list[Process]:
     """In the order in which they start; they stop the other way round."""
-    return [*brokers(), *services(), *hosts()]
+    return [*brokers(), *domains(), *services(), *hosts()]

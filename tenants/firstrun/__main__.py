@@ -10,7 +10,7 @@ from typing import Any
 from portal.embedded import layout, plan
 from portal.embedded.credentials import write_private
 from portal.embedded.processes import ProcessTrouble
-from tenants.firstrun import guardian_service, hosts, owner, publisher, refusals
+from tenants.firstrun import guardian_service, hosts, owner, publisher, refusals, registering
 from tenants.firstrun.narration import Narration
 from tenants.firstrun.people import CommandFailed, Person, portal_user
 from tenants.firstrun.waiting import WaitedTooLong
@@ -18,6 +18,13 @@ from tenants.firstrun.waiting import WaitedTooLong
 CREDENTIALS = layout.VAR / "credentials.json"
 FABRIC_ADMIN, TENANT = "fabric-admin", "tenant"
 TROUBLE = (CommandFailed, ProcessTrouble, WaitedTooLong, refusals.NotRefused, subprocess.TimeoutExpired)
+
+
+HOSTS_STEP = {
+    "tpm": "Hosts: measured boot, identities, baseline and CI policy",
+    "ad": "Hosts: computers of a domain, and the group that HGS trusts",
+    "host-key": "Hosts: a key for each, and those that HGS trusts",
+}
 
 
 def bootstrap() -> dict[str, dict[str, str]]:
@@ -48,9 +55,9 @@ def main_job(tell: Narration) -> None:
         guardian_service.initialise(tell)
         users = bootstrap()
         fabric_admin, tenant = person(FABRIC_ADMIN, users), person(TENANT, users)
-    with tell.step("Hosts: measured boot, identities, baseline and CI policy"):
+    with tell.step(HOSTS_STEP[layout.MODE]):
         hosts.start(tell, fabric_admin)
-        hosts.submit(tell, fabric_admin)
+        registering.submit(tell, fabric_admin)
     with tell.step("Attestation"):
         hosts.attest(tell, fabric_admin)
     with tell.step("Template disk"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from portal.embedded import layout
 from portal.embedded.credentials import write_private
+from portal.embedded.preflight import MODES
 from tenants.firstrun.narration import Narration
 from tenants.firstrun.people import CommandFailed, Person, hgs_administrator
 
@@ -12,9 +13,9 @@ METADATA = "guardian-metadata.xml"
 
 
 def initialise(tell: Narration) -> None:
-    """TPM mode, fresh guardian certificates, an account for the administrator, metadata for tenants."""
+    """The chosen mode, fresh guardian certificates, an account for the administrator, metadata for tenants."""
     admin = hgs_administrator()
-    shown = admin.gf_json("hgs", "init", "--trust-tpm", "--name", "HGS", "--if-needed")
+    shown = admin.gf_json("hgs", "init", MODES[layout.MODE], "--name", "HGS", "--if-needed")
     _account(admin)
     admin.gf("hgs", "metadata", "-o", str(admin.folder / METADATA))
     tell.say(f"HGS is in {shown['mode']} mode at {layout.HGS_URL}; its guardian metadata is signed by")

@@ -1,4 +1,4 @@
-"""Steps 2 and 3: the hosts boot, are registered, submitted, approved and attest."""
+"""Steps 2 and 3: the hosts boot, are registered in the portal, and attest."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import json
 from typing import Any
 
 from portal.embedded import layout, plan, processes
-from tenants.firstrun import guardian_service
 from tenants.firstrun.narration import Narration
 from tenants.firstrun.people import CommandFailed, Person, hgs_administrator, host_console
 from tenants.firstrun.waiting import wait_for
-
-REFERENCE = layout.HOSTS[0]
 
 
 def start(tell: Narration, fabric_admin: Person) -> None:
@@ -28,43 +25,19 @@ def start(tell: Narration, fabric_admin: Person) -> None:
     names = ", ".join(layout.HOSTS)
     tell.say(f"{names} {'started' if started else 'are running'}: each has a TPM 2.0 of its own and booted its profile")
     tell.say("into a TCG log and the TPM's registers. hv03 booted tampered: Secure Boot off, an unapproved CI policy.")
-
-
-def submit(tell: Narration, fabric_admin: Person) -> None:
-    """Every host's identity, and one baseline and one CI policy from the reference host, go to HGS and are approved."""
-    guardian_service.trust_tpm_maker(tell)
-    admin = hgs_administrator()
-    hosts = {row["name"] for row in admin.gf_json("hgs", "hosts", "list")}
-    for name in layout.HOSTS:
-        if name not in hosts:
-            _submit(fabric_admin, name, "identity", "xml")
-    if not admin.gf_json("hgs", "baselines", "list"):
-        _submit(fabric_admin, REFERENCE, "baseline", "tcglog", "emulated-host-2016")
-    if not admin.gf_json("hgs", "ci-policies", "list"):
-        _submit(fabric_admin, REFERENCE, "ci-policy", "p7b", "allow-hypervisor")
-    for waiting in admin.gf_json("hgs", "approvals"):
-        admin.gf("hgs", "approve", waiting["id"])
-    tell.say(f"Submitted and approved: the identities of {', '.join(layout.HOSTS)}; one baseline and one CI policy")
-    tell.say(f"taken from {REFERENCE}.")
-
-
-def _submit(fabric_admin: Person, name: str, kind: str, suffix: str, called: str = "") -> None:
-    at_host = host_console(name)
-    file = at_host.folder / f"{name}.{suffix}"
-    at_host.gf("host", kind, name, "--out", str(file))
-    naming = ["--as", called] if called else []
-    fabric_admin.gf("host", "submit", name, f"--{kind}", str(file), *naming)
+    if layout.MODE != "tpm":
+        tell.say("HGS does not look at that in this mode; whom it trusts is settled in the next step.")
 
 
 def attest(tell: Narration, fabric_admin: Person) -> None:
-    """Healthy hosts hold a certificate, the tampered one is refused, and the portal shows what HGS says."""
+    """Trusted hosts hold a certificate, the other is refused for the mode's reason, and the portal shows it."""
     for name in layout.HOSTS:
         found = _status(host_console(name), "status", name)
         expected = name not in layout.TAMPERED_HOSTS
         if found.get("attested") != expected or not expected:
             found = _status(host_console(name), "attest", name)
         tell.say(_sentence(name, found))
-        for failed in _failed_checks(name) if not expected else []:
+        for failed in _failed_checks(found) if not expected else []:
             tell.say(f"  - {failed}")
     healthy = [name for name in layout.HOSTS if name not in layout.TAMPERED_HOSTS]
 
@@ -92,10 +65,9 @@ def _sentence(name: str, found: dict[str, Any]) -> str:
     return f"{name}: refused ({found.get('status')})."
 
 
-def _failed_checks(name: str) -> list[str]:
-    rows = hgs_administrator().gf_json("hgs", "attestations")
-    newest = next((row for row in rows if row["host"] == name), None)
-    if newest is None:
+def _failed_checks(found: dict[str, Any]) -> list[str]:
+    """The sentences of what did not hold, from HGS's own record of this attestation."""
+    if not found.get("attestation_id"):
         return []
-    verdict = hgs_administrator().gf_json("hgs", "attestations", newest["id"])["verdict"]
+    verdict = hgs_administrator().gf_json("hgs", "attestations", found["attestation_id"])["verdict"]
     return [check["sentence"] for check in verdict["checks"] if check["outcome"] == "failed"]

@@ -22,7 +22,7 @@ def test_a_full_disk_is_named_with_what_is_needed(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_port_in_use_is_named_with_another_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight, "ROOT", tmp_path)
+    monkeypatch.setenv("GF_VAR_DIR", str(tmp_path))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -52,16 +52,54 @@ def test_without_root_and_sudo_the_exact_command_is_given(monkeypatch: pytest.Mo
         preflight.privileges(["swtpm", "mtools"])
 
 
-def test_the_packages_for_tests_alone_are_not_wanted_by_up() -> None:
-    run = preflight.wanted_packages(with_tests=False)
-    both = preflight.wanted_packages(with_tests=True)
-    assert ["chromium", "chromium-browser"] in both
-    assert ["chromium", "chromium-browser"] not in run
-    assert ["swtpm"] in run
+def packages(purpose: str) -> list[list[str]]:
+    return preflight.wanted_packages(preflight.sections(purpose))
 
 
-def test_the_lock_has_hashes_and_no_addresses() -> None:
-    text = preflight.LOCK.read_text(encoding="utf-8")
+def test_each_purpose_wants_its_own_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GF_VAR_DIR", str(tmp_path))
+    monkeypatch.delenv("MODE", raising=False)
+    assert ["swtpm"] in packages("up")
+    assert ["chromium", "chromium-browser"] not in packages("up")
+    assert ["samba"] not in packages("up")
+    assert {("chromium", "chromium-browser"), ("samba",)} <= {tuple(names) for names in packages("test")}
+    monkeypatch.setenv("MODE", "ad")
+    assert ["samba"] in packages("up")
+    assert ["chromium", "chromium-browser"] not in packages("up")
+
+
+def test_a_fabric_keeps_its_mode_and_another_is_refused_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GF_VAR_DIR", str(tmp_path))
+    monkeypatch.setenv("MODE", "ad")
+    preflight.check_mode()
+    assert preflight.mode_of(tmp_path) == "ad"
+    (tmp_path / "mode").write_text("host-key\n")
+    with pytest.raises(preflight.Trouble, match=r"(?s)made with MODE=host-key.*make down clean.*--trust-ad --dry-run"):
+        preflight.check_mode()
+    monkeypatch.delenv("MODE")
+    preflight.check_mode()
+    assert preflight.mode_of(tmp_path) == "host-key"
+
+
+def test_a_fabric_from_before_there_were_modes_is_in_tpm_mode(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MODE", "ad")
+    (tmp_path / "hgs").mkdir()
+    (tmp_path / "hgs" / "hgs.sqlite3").touch()
+    assert preflight.mode_of(tmp_path) == "tpm"
+
+
+def test_an_unknown_mode_is_named_with_those_there_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GF_VAR_DIR", str(tmp_path))
+    monkeypatch.setenv("MODE", "kerberos")
+    with pytest.raises(preflight.Trouble, match=r"MODE=kerberos is no mode.*tpm, ad, host-key"):
+        preflight.check_mode()
+
+
+@pytest.mark.parametrize("lock", [preflight.LOCK, preflight.AD_LOCK], ids=lambda path: path.name)
+def test_the_locks_have_hashes_and_no_addresses(lock: Path) -> None:
+    text = lock.read_text(encoding="utf-8")
     assert "://" not in text
     requirements = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
     assert requirements
