@@ -76,11 +76,16 @@ def stranger() -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
 
 
 @pytest.fixture
-def initialised(db: None, monkeypatch: pytest.MonkeyPatch, signer: tuple[x509.Certificate, rsa.RSAPrivateKey]) -> None:
-    """An HGS in TPM mode, with keys made once for the whole run."""
+def keys_made_once(monkeypatch: pytest.MonkeyPatch, signer: tuple[x509.Certificate, rsa.RSAPrivateKey]) -> None:
+    """Keys of HGS are made once for the whole run."""
     monkeypatch.setattr(initialising, "create_guardian_keys", lambda *_: lab())
     monkeypatch.setattr(initialising, "create_communications_key", lambda *_: communications())
     monkeypatch.setattr(signers, "make_signer", lambda *_: signer)
+
+
+@pytest.fixture
+def initialised(db: None, keys_made_once: None) -> None:
+    """An HGS in TPM mode."""
     initialising.initialise(ADMIN, mode=OperationMode.TPM, name="lab")
 
 

@@ -1,17 +1,24 @@
 """``gf hgs`` on the HGS node."""
 
 import json
+import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from django.test import Client
 
+from hgs.attestation.healthcert import make_signer
+from hgs.commands import signers
 from hgs.keyprotection.metadata import parse_metadata
 from portal.cli import gf
 from tests.hgs.attestation.boots import CI_POLICY
-from tests.hgs.attestation.tpm_hosts import Manufacturer
+from tests.hgs.attestation.tpm_hosts import NOW, Manufacturer
+from tests.hgs.service.conftest import Trusting
 from tests.hgs.service.hosts import Host
+from tests.hgs.service.test_policy_versions import bare_file
 
 
 class Terminal:
@@ -116,3 +123,81 @@ def test_records_are_listed_and_the_log_is_checked(node: Terminal) -> None:
     assert node.gf_json("releases") == []
     assert "whole" in node.gf("verify-log")
     assert "not the id" in node.gf("approve", "nonsense", code=1)
+
+
+# ---- mode, versions, dry runs, dump keys, signers ------------------------------------------------------------------
+
+
+def test_a_mode_is_named_once(node: Terminal) -> None:
+    assert "exactly one mode" in node.gf("set", code=1)
+    assert "exactly one mode" in node.gf("set", "--trust-tpm", "--trust-ad", code=1)
+    assert "exactly one mode" in node.gf("init", code=1)
+
+
+def test_the_mode_is_switched_and_shown(node: Terminal) -> None:
+    assert "already" in node.gf("set", "--trust-tpm")
+    assert "Active Directory mode now" in node.gf("set", "--trust-ad")
+    assert node.gf_json("show")["mode"] == "Active Directory"
+
+
+def test_an_hgs_is_initialised_in_the_mode_that_is_named(db: None, keys_made_once: None) -> None:
+    node = Terminal()
+    node.gf("init", "--trust-host-key")
+    assert node.gf_json("show")["mode"] == "Host key"
+
+
+def test_a_host_is_admitted_by_force_for_version_1(node: Terminal, tmp_path: Path, hv01: Host) -> None:
+    (tmp_path / "hv01").write_bytes(bare_file(hv01))
+    node.gf("submit", "host", "hv01", str(tmp_path / "hv01"), "--policy-version", "v1")
+    (row,) = node.gf_json("approvals")
+    assert row["policy_version"] == "v1"
+    assert "no certificate" in node.gf("approve", row["id"], code=1)
+    assert "version 1 only" in node.gf("approve", row["id"], "--force", "--policy-version", "v2", code=1)
+    node.gf("approve", row["id"], "--force")
+    assert [host["policy_version"] for host in node.gf_json("hosts", "list")] == ["v1"]
+
+
+def test_forecasts_are_printed_and_change_nothing(fabric: Trusting, client: Client, hv01: Host) -> None:
+    node = Terminal()
+    hv01.attest(client)
+    (row,) = node.gf_json("set", "--trust-host-key", "--dry-run")
+    assert (row["name"], row["expectation"]) == ("hv01", "fails")
+    printed = node.gf("set", "--trust-tpm", "--dry-run")
+    assert "1 would pass, 0 would not, 0 cannot be judged" in printed
+    told = node.gf_json("ci-policies", "disable", "hosts", "--dry-run")
+    assert [change["name"] for change in told["changes"]] == ["hv01"]
+    assert "1 of 1 hosts would fare otherwise" in node.gf("baselines", "remove", "r1", "--dry-run")
+    assert "1 of 1 hosts" in node.gf("policies", "enable", "Hgs_BitLockerEnabled", "--dry-run")
+    assert "0 of 1 hosts" in node.gf("policies", "disable", "Hgs_NoDumps", "--dry-run")
+    assert node.gf_json("show")["mode"] == "TPM"
+    assert [item["enabled"] for item in node.gf_json("ci-policies", "list")] == [True]
+
+
+def test_artefacts_are_removed(fabric: Trusting) -> None:
+    node = Terminal()
+    assert "removed" in node.gf("baselines", "remove", "R1")
+    assert "removed" in node.gf("ci-policies", "remove", "hosts")
+    assert node.gf_json("baselines", "list") == node.gf_json("ci-policies", "list") == []
+    assert "no baseline named" in node.gf("baselines", "remove", "r1", code=1)
+
+
+def test_dump_keys_are_added_switched_and_removed(node: Terminal, tmp_path: Path, hv01: Host) -> None:
+    (tmp_path / "log").write_bytes(hv01.log)
+    assert "named in one way" in node.gf("dump-key", "add", "crash", code=1)
+    assert "names no dump keys" in node.gf("dump-key", "add", "crash", "--log", str(tmp_path / "log"), code=1)
+    node.gf("dump-key", "add", "Crash dumps", "--hash", "ab" * 32, "--policy-version", "v1")
+    node.gf("dump-key", "disable", "crash dumps")
+    (row,) = node.gf_json("dump-key", "list")
+    assert (row["name"], row["policy_version"], row["enabled"]) == ("Crash dumps", "v1", False)
+    node.gf("dump-key", "remove", "crash dumps")
+    assert node.gf_json("dump-key", "list") == []
+
+
+def test_signers_are_listed_and_renewed(node: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = node.gf_json("signer", "list")
+    assert [row["state"] for row in before] == ["signs"]
+    monkeypatch.setattr(signers, "make_signer", lambda *_: make_signer(NOW, timedelta(days=730), os.urandom))
+    assert "New attestation signer" in node.gf("signer", "renew")
+    after = node.gf_json("signer", "list")
+    assert [row["state"] for row in after] == ["signs", "trusted"]
+    assert after[1]["fingerprint"] == before[0]["fingerprint"]
