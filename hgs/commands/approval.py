@@ -57,9 +57,10 @@ def _apply_host(approval: Approval) -> dict[str, str]:
             "Remove that host first if its TPM or mainboard was replaced.",
         )
     host = known or TpmHost(name=name, ek_hash=identity.ek_hash, ek_public=identity.ek_public)
-    host.ek_certificate, host.policy_version = certificate, approval.version
-    host.approved_at, host.approved_by = timezone.now(), approval.actor.name
-    host.save()
+    if known is None or (bytes(known.ek_certificate), known.policy_version) != (certificate, approval.version):
+        host.ek_certificate, host.policy_version = certificate, approval.version
+        host.approved_at, host.approved_by = timezone.now(), approval.actor.name
+        host.save()
     forced = {} if certificate else {"forced": "no certificate of the endorsement key counts"}
     return {"ek_hash": identity.ek_hash} | forced
 

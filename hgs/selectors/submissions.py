@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from hgs import artefacts
-from hgs.models import Baseline, CiPolicy, Submission, SubmissionKind, SubmissionState, TpmHost
+from hgs.models import Baseline, CiPolicy, PolicyVersion, Submission, SubmissionKind, SubmissionState, TpmHost
 from hgs.policy import Action, may
 from hgs.selectors import host_trust, trust
 from portal.kernel.actor import Actor
@@ -81,36 +81,48 @@ def preview(actor: Actor, submission: Submission) -> Preview:
 
 def _preview_host(submission: Submission, identity: artefacts.HostIdentity) -> Preview:
     warnings = list(identity.warnings)
-    facts = dict(identity.facts)
-    try:
-        path = trust.check_ek_certificate(identity.ek_certificate, timezone.now())
-        facts["Certificate leads to"] = path[-1].subject_name
-    except Invalid as error:
-        facts["Certificate leads to"] = "no trusted TPM root"
-        warnings.append(f"It cannot be approved yet. {error.message}")
-    known = TpmHost.objects.filter(ek_hash=identity.ek_hash).first()
-    if known is not None:
-        change = f"Nothing: this TPM is known already, as the host {known.name}."
-    elif TpmHost.objects.filter(name__iexact=submission.name).exists():
-        change = f"A host named {submission.name} is known with another TPM. Remove it first."
-    else:
-        change = f"A new host: the TPM with this endorsement key may attest, as {submission.name}."
+    facts = dict(identity.facts) | {"Policy version": PolicyVersion(submission.policy_version).label}
+    if identity.ek_certificate:
+        try:
+            path = trust.check_ek_certificate(identity.ek_certificate, timezone.now())
+            facts["Certificate leads to"] = path[-1].subject_name
+        except Invalid as error:
+            facts["Certificate leads to"] = "no trusted TPM root"
+            warnings.append(f"It cannot be approved yet. {error.message}")
     if identity.name.lower() != submission.name.lower():
         warnings.append("The name in the file is another than the name it was submitted under.")
-    return Preview(change, tuple(facts.items()), tuple(warnings))
+    return Preview(_host_change(submission, identity), tuple(facts.items()), tuple(warnings))
+
+
+def _host_change(submission: Submission, identity: artefacts.HostIdentity) -> str:
+    known = TpmHost.objects.filter(ek_hash=identity.ek_hash).first()
+    if known is not None and known.name.lower() != submission.name.lower():
+        return f"This TPM is known already, as the host {known.name}. Remove that host first if it was renamed."
+    if known is not None:
+        before, after = PolicyVersion(known.policy_version), PolicyVersion(submission.policy_version)
+        if before is not after:
+            return f"The host {known.name} is known for {before.label}; it attests by {after.label} then."
+        if bytes(known.ek_certificate) != identity.ek_certificate:
+            return f"The host {known.name} is known already; its certificate is replaced by this one."
+        return f"Nothing: this TPM is known already, as the host {known.name}."
+    if TpmHost.objects.filter(name__iexact=submission.name).exists():
+        return f"A host named {submission.name} is known with another TPM. Remove it first."
+    return f"A new host: the TPM with this endorsement key may attest, as {submission.name}."
 
 
 def _artefact_change(
     model: type[Baseline] | type[CiPolicy], submission: Submission, artefact: artefacts.Artefact
 ) -> str:
     what = "baseline" if model is Baseline else "CI policy"
-    known = model.objects.filter(digest=artefact.digest).first()
+    known = model.objects.filter(digest=artefact.digest, policy_version=submission.policy_version).first()
     if known is not None and known.is_enabled:
         return f"Nothing: the same {what} is trusted already, as {known.name}."
     if known is not None:
         return f"The {what} {known.name}, which is disabled, is enabled again."
     if model.objects.filter(name__iexact=submission.name).exists():
-        return f"A {what} named {submission.name} exists with other content. Submit it under a name of its own."
+        return (
+            f"A {what} named {submission.name} exists with other content or of another version. Use a name of its own."
+        )
     if model is Baseline:
         return "A new baseline: hosts that boot like this may attest."
     return "A new CI policy: hosts that run it may attest."

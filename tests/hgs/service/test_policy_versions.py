@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 
 from hgs.attestation.ci_policy import build_ci_policy
+from hgs.attestation.tpm import spki_of
 from hgs.commands.submissions import approve, submit
 from hgs.models import Attestation, Baseline, CiPolicy, PolicyVersion, Submission, SubmissionState, TpmHost
 from hgs.selectors.submissions import preview
@@ -25,8 +26,6 @@ pytestmark = pytest.mark.django_db
 
 def bare_file(host: Host) -> bytes:
     """The identity of a host whose TPM has no certificate."""
-    from hgs.attestation.tpm import spki_of
-
     return serialise_identifier(PlatformIdentifier(host.name, spki_of(host.tpm.ek.public_key()), None))
 
 
@@ -190,3 +189,20 @@ def test_keys_that_no_tpm_template_has_are_refused_at_the_door(initialised: None
     for key in (spki, b"\x30\x03\x02\x01\x00"):
         with pytest.raises(Invalid):
             submit(FABRIC, "host", "hv01", serialise_identifier(PlatformIdentifier("hv01", key, None)))
+
+
+def test_an_administrator_sees_what_a_version_would_change(fabric: Trusting, hv01: Host) -> None:
+    seen = preview(ADMIN, submit(FABRIC, "host", "hv01", bare_file(hv01), version=V1)[0])
+    assert seen.change == "The host hv01 is known for v2; it attests by v1 then."
+    assert dict(seen.facts)["Policy version"] == "v1"
+    seen = preview(ADMIN, submit(FABRIC, "baseline", "r1 again", hv01.log, version=V1)[0])
+    assert seen.change.startswith("A new baseline")
+    seen = preview(ADMIN, submit(FABRIC, "baseline", "r1", hv01.log, version=V1)[0])
+    assert "exists already" in seen.change
+
+
+def test_approving_what_is_known_already_leaves_it_as_it_was(fabric: Trusting, hv01: Host) -> None:
+    before = TpmHost.objects.values().get()
+    renamed = serialise_identifier(PlatformIdentifier("HV01", spki_of(hv01.tpm.ek.public_key()), hv01.ek_certificate))
+    admit("host", "HV01", renamed, V2)
+    assert TpmHost.objects.values().get() == before
