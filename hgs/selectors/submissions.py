@@ -120,9 +120,7 @@ def _artefact_change(
     if known is not None:
         return f"The {what} {known.name}, which is disabled, is enabled again."
     if model.objects.filter(name__iexact=submission.name).exists():
-        return (
-            f"A {what} named {submission.name} exists with other content or of another version. Use a name of its own."
-        )
+        return f"A {what} named {submission.name} exists already, with other content or version. Use another name."
     if model is Baseline:
         return "A new baseline: hosts that boot like this may attest."
     return "A new CI policy: hosts that run it may attest."
