@@ -1,9 +1,42 @@
 """What gunicorn does in each process that serves HGS; it reads this module as its configuration."""
 
+import os
+import socket
 import threading
-from typing import Any
+from typing import Any, Final
 
+MOST_WORKERS: Final = 4
+"""Processes by default at most: all of them write to one audit chain, so more seldom help."""
+_INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _ending = threading.Event()
+
+
+def default_workers() -> int:
+    """One process for each core that this one may use, up to MOST_WORKERS."""
+    return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Accept from a socket of this process's own, beside the one that all share.
+
+    Hosts keep their connections open. Processes that accept from one socket share those badly: whichever is awake when
+    many hosts connect at once takes nearly all, and keeps them while the others idle. Over sockets of their own on the
+    same address (SO_REUSEPORT) the system spreads them.
+    """
+    if server.cfg.reuse_port:
+        shared = [listener for listener in worker.sockets if listener.family in _INTERNET]
+        worker.sockets = [*worker.sockets, *(_own(listener, server.cfg.backlog) for listener in shared)]
+
+
+def _own(listener: Any, backlog: int) -> socket.socket:
+    own = socket.socket(listener.family, socket.SOCK_STREAM)
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    own.bind(listener.getsockname())
+    own.setblocking(False)
+    own.listen(backlog)
+    return own
 
 
 def post_worker_init(_worker: Any) -> None:

@@ -17,6 +17,7 @@ from hgs.trace.findings import (
     Diagnostic,
     Facts,
     Told,
+    counted,
     failed,
     named,
     passed,
@@ -30,7 +31,7 @@ def tpm_hosts(_facts: Facts) -> Iterable[Told]:
     """There is a host to attest."""
     count = TpmHost.objects.count()
     if count:
-        yield passed(f"{count} TPM hosts are registered.")
+        yield passed(f"Registered: {counted(count, 'TPM host')}.")
     else:
         yield failed("No TPM host is registered, so no host can attest.", f"On a host: gf host identity. {_SUBMIT}")
 
@@ -45,7 +46,7 @@ def versions(_facts: Facts) -> Iterable[Told]:
             if hosts and not enabled.exists():
                 complete = False
                 yield failed(
-                    f"{len(hosts)} hosts attest by policies of {version.label} ({named(hosts)}), "
+                    f"Hosts attest by policies of {version.label} ({named(hosts)}), "
                     f"and no {noun} of {version.label} is enabled.",
                     f"Register the {noun} for {version.label}, or the hosts for another version. {_SUBMIT}",
                 )
@@ -85,7 +86,7 @@ def host_groups(_facts: Facts) -> Iterable[Told]:
     """There is a group whose members may attest."""
     count = HostGroup.objects.count()
     if count:
-        yield passed(f"{count} host groups are registered.")
+        yield passed(f"Registered: {counted(count, 'host group')}.")
     else:
         yield failed("No host group is registered, so no host can attest.", "gf hgs host-group add NAME SID")
 
@@ -108,7 +109,7 @@ def host_keys(_facts: Facts) -> Iterable[Told]:
     """There is a key whose holder may attest."""
     count = HostKey.objects.count()
     if count:
-        yield passed(f"{count} host keys are registered.")
+        yield passed(f"Registered: {counted(count, 'host key')}.")
     else:
         yield failed("No host key is registered, so no host can attest.", "gf hgs host-key add NAME FILE")
 

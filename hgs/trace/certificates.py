@@ -10,7 +10,7 @@ from hgs.attestation.ekcert import EkCertificate, parse_ek_certificate
 from hgs.models import KeyPurpose, ServiceKey, TpmHost, TrustedTpmRoot
 from hgs.selectors.in_force import authorities
 from hgs.selectors.trust import check_ek_certificate
-from hgs.trace.findings import TPM_MODE, Diagnostic, Facts, Told, failed, named, passed, warning
+from hgs.trace.findings import TPM_MODE, Diagnostic, Facts, Told, counted, failed, named, passed, warning
 from portal.kernel.errors import Invalid
 
 SIGNER_NEAR: Final = timedelta(days=30)
@@ -54,7 +54,7 @@ def tpm_makers(facts: Facts) -> Iterable[Told]:
         names = [name for name, _, certificate in known if certificate.der in lost]
         yield warning(f"Intermediate certificates lead to no trusted root: {named(names)}.", _ADD_ROOT)
     if not over and not lost:
-        yield passed(f"{len(known)} certificates of TPM makers are trusted, all of them of use.")
+        yield passed(f"Trusted, and of use: {counted(len(known), 'certificate')} of TPM makers.")
 
 
 _ADD_ROOT: Final = "Add the maker's certificates: gf hgs tpm-root add FILE"

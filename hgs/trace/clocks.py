@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from hgs.commands.clocks import BEAT_SECONDS, database_time
 from hgs.models import Attestation, ClockKind, ClockReading
-from hgs.trace.findings import Diagnostic, Facts, Told, failed, passed, warning
+from hgs.trace.findings import Diagnostic, Facts, Told, counted, failed, passed, warning
 
 WORTH_A_LOOK: Final = 30.0
 TOO_FAR: Final = 300.0
@@ -38,7 +38,7 @@ def nodes(facts: Facts) -> Iterable[Told]:
         else:
             well += 1
     if found and well == len(found):
-        yield passed(f"{well} nodes live, and their clocks agree with the database's.")
+        yield passed(f"Alive, with clocks that agree with the database's: {counted(well, 'node')}.")
 
 
 def hosts(_facts: Facts) -> Iterable[Told]:

@@ -123,3 +123,8 @@ def named(names: Iterable[str], most: int = 8) -> str:
     """Names for a sentence, the first few of them."""
     every = sorted(set(names), key=str.lower)
     return ", ".join(every[:most]) + (f" and {len(every) - most} more" if len(every) > most else "")
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """``1 host``, ``2 hosts``."""
+    return f"{count} {one if count == 1 else many or one + 's'}"

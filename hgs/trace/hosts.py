@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
+from textwrap import shorten
 from typing import Final
 
 from django.db.models import OuterRef, Subquery
@@ -10,7 +11,7 @@ from hgs.attestation.verdict import AttestationStatus as Status
 from hgs.attestation.verdict import AttestationSubStatus as Sub
 from hgs.attestation.verdict import Verdict
 from hgs.models import Attestation, DomainHost, HostKey, OperationMode, TpmHost
-from hgs.trace.findings import TPM_MODE, Diagnostic, Facts, Told, named, passed, warning
+from hgs.trace.findings import TPM_MODE, Diagnostic, Facts, Told, counted, named, passed, warning
 
 RECENT: Final = timedelta(hours=24)
 
@@ -77,15 +78,20 @@ def refused(facts: Facts) -> Iterable[Told]:
         checks = verdict.failed_checks
         if len(checks) == 1:
             remedy = REMEDIES.get(checks[0].sub_status.value, _OTHERWISE).replace("NAME", name)
-            yield warning(f"{name} is refused for one reason alone: {checks[0].sentence}", remedy)
+            yield warning(f"{name} is refused for one reason alone: {_short(checks[0].sentence)}", remedy)
         else:
             reasons = ", ".join(item.value for item in verdict.sub_statuses)
             yield warning(
-                f"{name} is refused for {len(checks)} reasons ({reasons}): {verdict.summary}",
+                f"{name} is refused for {len(checks)} reasons ({reasons}): {_short(verdict.summary)}",
                 _OTHERWISE.replace("NAME", name),
             )
     if found and not bad:
-        yield passed(f"The last attestation of {len(found)} hosts passed.")
+        yield passed(f"The last attestation passed, of {counted(len(found), 'host')}.")
+
+
+def _short(sentence: str) -> str:
+    """The beginning of what may be long; the verdict has all of it."""
+    return shorten(sentence, 240, placeholder=" …")
 
 
 def expired(facts: Facts) -> Iterable[Told]:
@@ -119,9 +125,8 @@ def strangers(facts: Facts) -> Iterable[Told]:
         .values_list("identity", flat=True)
     )
     if identities := set(tried):
-        count = len(identities)
         yield warning(
-            f"{count} TPM{'' if count == 1 else 's'} that HGS does not know tried to attest in the last 24 hours "
+            f"{counted(len(identities), 'TPM')} that HGS does not know tried to attest in the last 24 hours "
             f"({named((identity[:12] + '…' for identity in identities), most=4)}).",
             "If they are hosts of yours, submit their identities and approve them: gf hgs approvals",
         )

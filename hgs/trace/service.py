@@ -11,7 +11,7 @@ from django.conf import settings
 from hgs.checks import MINIMUM_TOKEN_LENGTH
 from hgs.models import ServiceKey, Submission, SubmissionState
 from hgs.sealing import SealingError, unseal
-from hgs.trace.findings import Diagnostic, Facts, Told, failed, passed, warning
+from hgs.trace.findings import Diagnostic, Facts, Told, counted, failed, passed, warning
 
 WAITS_LONG: Final = timedelta(days=7)
 
@@ -82,7 +82,7 @@ def waiting_submissions(facts: Facts) -> Iterable[Told]:
         waits = "submission waits" if old == 1 else "submissions wait"
         yield warning(f"{old} {waits} for a decision for more than {WAITS_LONG.days} days.", "Decide: gf hgs approvals")
     else:
-        yield passed(f"{pending.count()} submissions wait, none of them for long.")
+        yield passed(f"{counted(pending.count(), 'submission waits', 'submissions wait')}, none for long.")
 
 
 DIAGNOSTICS: Final = (

@@ -38,6 +38,7 @@ class Question:
     back: str
     rail: str
     sentences: Sequence[str] = ()
+    notes: Sequence[str] = ()
     forecast: PolicyForecast | None = None
     mode_forecast: ModeForecast | None = None
     is_danger: bool = False
@@ -71,7 +72,7 @@ def switch_policy(request: HttpRequest, actor: Actor, name: str, enabled: bool) 
         "hgs:policies",
         "policies",
         [sentence, "It counts from the next attestation on; certificates that were given last for at most 8 hours."],
-        policy_forecast(actor, name, enabled),
+        forecast=policy_forecast(actor, name, enabled),
         is_danger=not enabled,
     )
     return _ask(request, actor, question)
@@ -110,7 +111,7 @@ def switch_artefact(request: HttpRequest, actor: Actor, kind: str, artefact_id: 
         known.route,
         known.route.removeprefix("hgs:"),
         ["It counts from the next attestation on; certificates that were given last for at most 8 hours."],
-        artefact_forecast(actor, artefact, enabled),
+        forecast=artefact_forecast(actor, artefact, enabled),
         is_danger=not enabled,
     )
     return _ask(request, actor, question)
@@ -131,7 +132,7 @@ def forget_artefact(request: HttpRequest, actor: Actor, kind: str, artefact_id: 
         known.route,
         known.route.removeprefix("hgs:"),
         ["It is forgotten. To have it back, it must be submitted and approved again."],
-        artefact_forecast(actor, artefact, False),
+        forecast=artefact_forecast(actor, artefact, False),
         is_danger=True,
     )
     return _ask(request, actor, question)
@@ -166,10 +167,8 @@ def change_mode(request: HttpRequest, actor: Actor, key: str) -> HttpResponse:
         f"Switch to {mode.label} mode" if configuration().mode != mode else "",
         "hgs:mode",
         "mode",
-        [
-            "A switch counts at once, on every node: hosts of the mode before get no more certificates and no keys.",
-            *ineffective(mode),
-        ],
+        ["A switch counts at once, on every node: hosts of the mode before get no more certificates and no keys."],
+        notes=ineffective(mode),
         mode_forecast=mode_forecast(actor, mode),
         is_danger=True,
     )

@@ -1,0 +1,249 @@
+"""The console of HGS in a real browser: the walk of an administrator, the keyboard, and what axe says of each page.
+
+With `GF_SCREENSHOTS=<folder>` every page looked at is also kept as a picture.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.test import Client
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+from hgs.commands.host_groups import add_host_group
+from hgs.commands.submissions import submit
+from hgs.models import Attestation, Baseline, Submission, TpmHost
+from portal.accounts.models import User
+from tests.hgs.attestation.boots import REVOKED, Boot
+from tests.hgs.service.conftest import ADMIN, FABRIC, PASSWORD, Clock, Trusting
+from tests.hgs.service.hosts import Host
+from tests.hgs.service.test_changes import ci_policy
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(not Path("/usr/bin/chromium").exists(), reason="needs Debian's chromium"),
+]
+
+ARGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+]  # fmt: skip
+WIDE, NARROW = (1440, 900), (390, 844)
+SHOTS = os.environ.get("GF_SCREENSHOTS", "")
+# Each size and each theme once; the themes differ in colours alone, the sizes in layout alone.
+LOOKS = [pytest.param(WIDE, "light", id="1440-light"), pytest.param(NARROW, "dark", id="390-dark")]
+UPDATED = (*REVOKED, *(bytes([number]) * 32 for number in range(3, 12)))
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright's synchronous API keeps an event loop in this thread
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGS)
+        yield started
+        started.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture
+def server(as_hgs_alone: None, transactional_db: None) -> Iterator[LiveServer]:
+    """HGS's own routes and middleware, served after the settings say so."""
+    started = LiveServer("localhost")
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def busy(client: Client, fabric: Trusting, hv01: Host, hv02: Host, clock: Clock) -> None:
+    """hv01 passed and came back with new firmware, hv02 waits for approval, and so do a policy and a baseline."""
+    hv01.attest(client)
+    clock.forward(minutes=10)
+    hv01.restart(Boot(identity=hv01.tpm.identity.public_key(), revoked=UPDATED, authority=b"a new certificate"))
+    hv01.attest(client)
+    hv02.begin(client)
+    fabric("ci-policy", "drivers-1.0", ci_policy(*range(1, 9)))
+    submit(FABRIC, "host", "hv02", hv02.identity_file)
+    submit(FABRIC, "ci-policy", "drivers-1.1", ci_policy(*range(5, 15), audit=True, version=2))
+    submit(FABRIC, "baseline", "older firmware", Boot(revoked=REVOKED[:1]).log().build().serialise())
+    add_host_group(ADMIN, "Guarded hosts", "S-1-5-21-1004336348-1177238915-682003330-1103")
+
+
+@pytest.fixture
+def open_page(browser: Browser, server: LiveServer) -> Iterator[Open]:
+    contexts = []
+
+    def opener(user: User, *, size: tuple[int, int] = WIDE, scheme: str = "light") -> Page:
+        context = browser.new_context(
+            base_url=server.url,
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme=scheme,  # type: ignore[arg-type]
+            reduced_motion="reduce",
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(8000)
+        complaints: list[str] = []
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.complaints = complaints  # type: ignore[attr-defined]
+        page.goto("/console/sign-in/")
+        page.get_by_label("Name").fill(user.username)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_selector("nav.rail a")
+        return page
+
+    yield opener
+    for context in contexts:
+        context.close()
+
+
+def look(page: Page, name: str) -> None:
+    """Keep a picture if asked for; let axe look; nothing may scroll sideways."""
+    if SHOTS:
+        Path(SHOTS).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=f"{SHOTS}/{name}.png", full_page=True)
+    found = Axe().run(page)
+    said = [
+        f"{each['id']}: {[node['html'][:160] for node in each['nodes'][:3]]}" for each in found.response["violations"]
+    ]
+    assert not said, f"{name}: {said}"
+    too_wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert too_wide <= 0, f"{name} scrolls sideways by {too_wide} px"
+    assert page.complaints == [], name  # type: ignore[attr-defined]
+
+
+def address(name: str) -> str:
+    return f"/console/{name}"
+
+
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
+def test_every_page_is_accessible(open_page: Open, busy: None, admin: User, size: tuple[int, int], scheme: str) -> None:
+    page = open_page(admin, size=size, scheme=scheme)
+    refused = Attestation.objects.filter(passed=False, proven=True).get()
+    baseline = Baseline.objects.get()
+    waiting = {item.name: item for item in Submission.objects.filter(state="pending")}
+    ids = "&".join(f"id={item.pk}" for item in waiting.values())
+    pages = {
+        "overview": "",
+        "approvals": "approvals/",
+        "approval-host": f"approvals/{waiting['hv02'].pk}/",
+        "approval-ci-policy": f"approvals/{waiting['drivers-1.1'].pk}/",
+        "approval-baseline": f"approvals/{waiting['older firmware'].pk}/",
+        "decide": f"approvals/decide/?{ids}",
+        "hosts": "hosts/",
+        "host": f"hosts/{refused.identity}/",
+        "host-groups": "host-groups/",
+        "host-keys": "host-keys/",
+        "baselines": "baselines/",
+        "baseline-disable": f"baselines/{baseline.pk}/disable",
+        "ci-policies": "ci-policies/",
+        "dump-keys": "dump-keys/",
+        "policies": "policies/",
+        "policy-enable": "policies/Hgs_BitLockerEnabled/enable",
+        "mode": "mode/",
+        "mode-dry-run": "mode/host-key/",
+        "attestations": "attestations/?outcome=failed",
+        "attestation": f"attestations/{refused.pk}/",
+        "capture": f"attestations/capture/?host={refused.identity}",
+        "keys": "keys/",
+        "releases": "releases/",
+        "diagnostics": "diagnostics/?detailed=yes",
+    }
+    for name, path in pages.items():
+        page.goto(address(path))
+        expect(page.locator("h1")).to_have_count(1)
+        look(page, f"hgs-{name}-{size[0]}-{scheme}")
+
+
+def test_an_administrator_approves_after_reading_the_diff(open_page: Open, busy: None, admin: User) -> None:
+    page = open_page(admin)
+    page.get_by_role("link", name="Approvals").click()
+    page.get_by_role("link", name="drivers-1.1").click()
+    expect(page.get_by_text("Compared with the CI policy drivers-1.0:")).to_be_visible()
+    expect(page.get_by_text("Audit mode switched on")).to_be_visible()
+    expect(page.get_by_text("Look twice").first).to_be_visible()
+    page.get_by_text(re.compile(r"^All \d+ entries$")).first.click()
+    expect(page.locator(".entries li:visible").first).to_be_visible()
+    page.get_by_role("button", name="Reject").click()
+    expect(page.get_by_text("rejected.")).to_be_visible()
+    page.get_by_role("checkbox", name="Tick all on this page").check()
+    page.get_by_role("button", name="Decide about the ticked ones…").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("decide about 2 submissions")
+    page.get_by_role("button", name="Approve 2").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("what was decided")
+    assert TpmHost.objects.filter(name="hv02").exists()
+    assert Baseline.objects.filter(name="older firmware").exists()
+
+
+def test_a_new_baseline_is_captured_from_the_verdict(
+    open_page: Open, busy: None, admin: User, client: Client, hv01: Host
+) -> None:
+    page = open_page(admin)
+    page.goto(address("attestations/?outcome=failed&host=hv01"))
+    page.locator("tbody a").first.click()
+    expect(page.get_by_text("Compared with the nearest baseline, r1:")).to_be_visible()
+    expect(page.get_by_text("The revocation list dbx gained 9 entries.")).to_be_visible()
+    page.get_by_label("Name").fill("R750 2026-11")
+    page.get_by_role("button", name="Capture").click()
+    expect(page.get_by_text("It waits for approval here")).to_be_visible()
+    assert hv01.attest(client).status == 403
+    page.get_by_role("link", name="R750 2026-11").click()
+    expect(page.get_by_text("1 host would pass that do not now.")).to_be_visible()
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_text("HGS trusts it now")).to_be_visible()
+    assert hv01.attest(client).status == 200
+
+
+def test_a_policy_is_disabled_by_keyboard_alone(open_page: Open, busy: None, admin: User) -> None:
+    page = open_page(admin)
+    page.goto(address("policies/"))
+    page.get_by_role("link", name="Disable… Hgs_NoDumps").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Disable Hgs_NoDumps?")
+    focused = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        focused.append(page.evaluate("document.activeElement.innerText"))
+        if focused[-1] == "Disable Hgs_NoDumps":
+            break
+    assert focused[-1] == "Disable Hgs_NoDumps", focused
+    assert focused[-2] == "Cancel"
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline != "none"
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Hgs_NoDumps disabled.")).to_be_visible()
+
+
+def test_a_reviewer_finds_no_button_that_works(open_page: Open, busy: None, reviewer: User) -> None:
+    page = open_page(reviewer)
+    submission = Submission.objects.get(name="hv02")
+    page.goto(address(f"approvals/{submission.pk}/"))
+    expect(page.get_by_role("button", name="Approve")).to_be_disabled()
+    page.goto(address(f"baselines/{Baseline.objects.get().pk}/disable"))
+    expect(page.get_by_role("button", name="Disable r1")).to_be_disabled()
+    expect(page.get_by_text("A reviewer reads everything and changes nothing.")).to_be_visible()
+
+
+def test_everything_works_without_scripts(browser: Browser, server: LiveServer, busy: None, admin: User) -> None:
+    context = browser.new_context(base_url=server.url, java_script_enabled=False)
+    page: Any = context.new_page()
+    page.goto("/console/sign-in/")
+    page.get_by_label("Name").fill("ann")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.goto(address("approvals/"))
+    page.get_by_role("checkbox", name=re.compile("hv02")).check()
+    page.get_by_role("button", name="Decide about the ticked ones…").click()
+    page.get_by_role("button", name="Approve 1").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("what was decided")
+    context.close()
+    assert TpmHost.objects.filter(name="hv02").exists()
