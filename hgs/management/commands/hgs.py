@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 from django.utils import timezone
 
+from hgs.serving import MOST_WORKERS, default_workers
 from portal.kernel.errors import Unavailable
 
 MAX_REQUEST_LINE = 4094
@@ -27,7 +28,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Addresses, processes, and whether to migrate first."""
         parser.add_argument("--bind", default="127.0.0.1:8081", help="address and port (default 127.0.0.1:8081)")
-        parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
+        parser.add_argument(
+            "--workers",
+            type=int,
+            default=default_workers(),
+            help=f"processes (default: one for each core, at most {MOST_WORKERS})",
+        )
         parser.add_argument("--threads", type=int, default=4, help="threads of each process (default 4)")
         parser.add_argument("--no-migrate", action="store_true", help="leave the database's schema as it is")
 
@@ -53,6 +59,10 @@ class Command(BaseCommand):
             str(options["workers"]),
             "--threads",
             str(options["threads"]),
+            "--worker-class",
+            "gthread",  # keeps connections open, also with one thread
+            "--preload",  # what every process needs is loaded once, and shared
+            *(["--reuse-port"] if options["workers"] > 1 else []),
             "--worker-tmp-dir",
             _memory_folder(),
             "--limit-request-line",
