@@ -39,6 +39,10 @@ class LoadedModule:
     svn: int | None = None
     original_name: str = ""
 
+    def __hash__(self) -> int:
+        # Enough to tell modules apart, and asked for a hundred times at every attestation.
+        return hash((self.path, self.authenticode_hash))
+
     @property
     def name(self) -> str:
         r"""The file's name: ``tcpip.sys`` of ``\Windows\System32\drivers\tcpip.sys``."""

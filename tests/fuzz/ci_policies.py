@@ -36,11 +36,18 @@ def check(data: bytes) -> None:
 
 def _use(document: PolicyDocument) -> None:
     rules = PolicyRules(document)
-    for module in _MODULES:
-        assert rules.refuses(module) is None or rules.refuses(module)
+    answers = [rules.refuses(module) for module in _MODULES]
+    assert all(answer is None or answer for answer in answers)
     with suppress(AttestationError):
-        xml = write_policy_xml(document)
-        assert read_policy_xml(xml, document.format_version) == document
+        # The XML form orders rules and settings as Windows' converter does: afterwards nothing moves any more, and the
+        # policy says what it said before.
+        ordered = read_policy_xml(write_policy_xml(document), document.format_version)
+        assert read_policy_xml(write_policy_xml(ordered), document.format_version) == ordered
+        assert [_refused(ordered, module) for module in _MODULES] == [answer is not None for answer in answers]
+
+
+def _refused(document: PolicyDocument, module: LoadedModule) -> bool:
+    return PolicyRules(document).refuses(module) is not None
 
 
 if __name__ == "__main__":
