@@ -93,10 +93,10 @@ class _Element:
             raise Malformed(f"The policy's {self.name} has more than one {name}.")
         return found[0] if found else None
 
-    def listed(self, name: str) -> list["_Element"]:
-        """The children of the child ``name``, none if there is no such child."""
+    def listed(self, name: str, *items: str) -> list["_Element"]:
+        """The children of the child ``name``, which are all called one of ``items``; none if there is no such child."""
         child = self.child(name)
-        return child.children() if child else []
+        return child.only(("Workaround",), items).children() if child else []
 
     def need(self, name: str) -> "_Element":
         found = self.child(name)
@@ -106,6 +106,8 @@ class _Element:
 
     @property
     def text(self) -> str:
+        """The text of an element that holds nothing else."""
+        self.only()
         return self._element.text or ""
 
     def get(self, name: str, default: str = "") -> str:
@@ -163,7 +165,7 @@ class _XmlReader:
 
     def _options(self) -> tuple[int, list[SecureSetting]]:
         options, settings = ALWAYS_SET, []
-        for rule in self._root.listed("Rules"):
+        for rule in self._root.listed("Rules", "Rule"):
             name = rule.only(children=("Option",)).need("Option").text.strip()
             if name in OPTIONS:
                 options |= OPTIONS[name]
@@ -186,15 +188,15 @@ class _XmlReader:
 
     def _body(self, of_options: list[SecureSetting]) -> CiPolicyBody:
         root = self._root
-        for macro in root.listed("Macros"):
+        for macro in root.listed("Macros", "Macro"):
             self._macros[macro.only(("Id", "Value")).must("Id")] = macro.get("Value")
-        ekus = self._items(root.listed("EKUs"), self._ekus, _eku)
-        rules = sorted(map(self._rule, root.listed("FileRules")), key=rule_order)
+        ekus = self._items(root.listed("EKUs", "EKU"), self._ekus, _eku)
+        rules = sorted(map(self._rule, root.listed("FileRules", *RULE_ELEMENTS, "FileRule")), key=rule_order)
         self._rules = _by_id((rule.id for rule in rules), "file rule")
-        signers = self._items(root.listed("Signers"), self._signers, self._signer)
-        elements = root.listed("SigningScenarios")
+        signers = self._items(root.listed("Signers", "Signer"), self._signers, self._signer)
+        elements = root.listed("SigningScenarios", "SigningScenario")
         self._scenarios = _by_id((element.must("ID") for element in elements), "signing scenario")
-        settings = [self._setting(element) for element in root.listed("Settings")]
+        settings = [self._setting(element) for element in root.listed("Settings", "Setting")]
         hvci = root.child("HvciOptions")
         return CiPolicyBody(
             ekus=ekus,
@@ -213,7 +215,7 @@ class _XmlReader:
         return tuple(map(read, elements))
 
     def _signer_list(self, name: str) -> tuple[int, ...]:
-        elements = (element.only(("SignerId",)) for element in self._root.listed(name))
+        elements = (element.only(("SignerId",)) for element in self._root.listed(name, name.removesuffix("s")))
         return tuple(_find(self._signers, element.must("SignerId")) for element in elements)
 
     def _rule(self, element: _Element) -> FileRule:
@@ -302,9 +304,17 @@ class _XmlReader:
         element.only(children=("AllowedSigners", "DeniedSigners", "FileRulesRef"))
         rules = element.child("FileRulesRef")
         return SignerGroup(
-            tuple(self._use(child, "ExceptDenyRule", "DenyRuleID") for child in element.listed("AllowedSigners")),
-            tuple(self._use(child, "ExceptAllowRule", "AllowRuleID") for child in element.listed("DeniedSigners")),
-            tuple(sorted(self._references(rules, "FileRuleRef", "RuleID"))) if rules else (),
+            tuple(
+                self._use(child, "ExceptDenyRule", "DenyRuleID")
+                for child in element.listed("AllowedSigners", "AllowedSigner")
+            ),
+            tuple(
+                self._use(child, "ExceptAllowRule", "AllowRuleID")
+                for child in element.listed("DeniedSigners", "DeniedSigner")
+            ),
+            tuple(sorted(self._references(rules.only(("Workaround",), ("FileRuleRef",)), "FileRuleRef", "RuleID")))
+            if rules
+            else (),
         )
 
     def _use(self, element: _Element, exception: str, attribute: str) -> SignerUse:
