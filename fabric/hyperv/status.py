@@ -7,7 +7,7 @@ from fabric.hyperv.config import HostConfig
 from fabric.hyperv.errors import StateError
 from fabric.hyperv.locks import Busy, exclusive
 from fabric.hyperv.state import read_json
-from hgs.attestation.verdict import AttestationStatus, AttestationSubStatus
+from hgs.attestation.verdict import MODE_AD, MODE_HOST_KEY, MODE_TPM, AttestationStatus, AttestationSubStatus
 
 
 def agent_runs(config: HostConfig) -> bool:
@@ -19,7 +19,7 @@ def agent_runs(config: HostConfig) -> bool:
         return True
 
 
-_OPERATION_MODES: Final = {"tpm": "Tpm", "ad": "ActiveDirectory", "host-key": "HostKey"}
+_OPERATION_MODES: Final = {MODE_TPM: "Tpm", MODE_AD: "ActiveDirectory", MODE_HOST_KEY: "HostKey"}
 
 
 def client_configuration(config: HostConfig, state: AttestationState) -> dict[str, Any]:
@@ -28,13 +28,12 @@ def client_configuration(config: HostConfig, state: AttestationState) -> dict[st
     Operation mode and sub-statuses are those of the last attestation; there is no fallback HGS.
     """
     base = config.hgs_url.rstrip("/")
-    mode = str((read_json(config.state.attestation) or {}).get("mode") or ("tpm" if state.at else ""))
     return {
         "IsHostGuarded": state.passed,
         "Mode": "HostGuardianService" if base else "Local",
         "KeyProtectionServerUrl": f"{base}/KeyProtection" if base else "",
         "AttestationServerUrl": f"{base}/Attestation" if base else "",
-        "AttestationOperationMode": _OPERATION_MODES.get(mode, "Unknown"),
+        "AttestationOperationMode": _OPERATION_MODES.get(state.mode, "Unknown"),
         "AttestationStatus": state.status if base else AttestationStatus.NOT_CONFIGURED.value,
         "AttestationSubStatus": ", ".join(state.sub_statuses) or AttestationSubStatus.NO_INFORMATION.value,
         "FallbackKeyProtectionServerUrl": "",

@@ -89,7 +89,7 @@ def test_status_prints_the_originals_names_and_flags(here: HostConfig, settings:
     settings.HGS_URL = "http://hgs.example"
     write_json(here.state.boot, {"counter": 3, "profile": "p"})
     fields = {"status": "InsecureHostConfiguration", "sub_statuses": ["SecureBoot", "DebugMode"], "at": "2026-11-23"}
-    write_json(here.state.attestation, fields)
+    write_json(here.state.attestation, {**fields, "mode": "tpm"})
     result = run("status", "hv01", "--output", "json")
     told = json.loads(result.output)
     assert result.exit_code == 1
@@ -172,3 +172,21 @@ def test_name_cannot_lead_elsewhere(portal: Portal) -> None:
     result = run("token", "../tokens")
     assert isinstance(result.exception, CliError) or result.exit_code == 1
     assert portal.asked == []
+
+
+def test_status_names_the_mode_as_the_original_does(here: HostConfig) -> None:
+    write_json(here.state.boot, {"counter": 3, "profile": "p"})
+    for mode, name in {"active-directory": "ActiveDirectory", "host-key": "HostKey", "": "Unknown"}.items():
+        write_json(here.state.attestation, {"status": "Passed", "mode": mode})
+        assert json.loads(run("status", "hv01", "--output", "json").output)["AttestationOperationMode"] == name
+
+
+def test_host_key_is_made_once_and_renewed_when_asked(here: HostConfig, tmp_path: Path) -> None:
+    out = tmp_path / "hv01.cer"
+    assert run("host-key", "hv01", "--out", str(out)).exit_code == 0
+    first = out.read_bytes()
+    assert run("host-key", "hv01", "--out", str(out)).exit_code == 0
+    assert out.read_bytes() == first
+    assert run("host-key", "hv01", "--out", str(out), "--new").exit_code == 0
+    assert out.read_bytes() != first
+    assert here.state.host_key.stat().st_mode & 0o777 == 0o600
