@@ -4,13 +4,14 @@ Judged is the latest evidence of each host, an attestation or a rehearsal. In TP
 the policies of today; in the other modes it is the last answer. Where there is none, the forecast says how to get it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from django.utils import timezone
 
+from hgs.attestation.domain import GROUP
 from hgs.attestation.verdict import Verdict
 from hgs.models import Attestation, DomainHost, HostGroup, HostKey, OperationMode, TpmHost
 from hgs.policy import Action, may
@@ -77,38 +78,51 @@ def _host_key() -> Judge:
         if key is None:
             advice = f"Register it: gf hgs host-key add {name} FILE. Then, {_lower(rehearse(name, 'host-key'))}"
             return HostForecast(name, Expectation.FAILS, ("HGS knows no key of this host.",), advice)
-        return _by_last_answer(name, key.fingerprint, OperationMode.HOST_KEY, "host-key")
+        return _by_last_answer(name, key)
 
     return judge
 
 
-def _domain() -> Judge:
-    hosts = {_same(host.name): host for host in DomainHost.objects.all()}
-    has_groups = HostGroup.objects.exists()
-
-    def judge(name: str) -> HostForecast:
-        host = hosts.get(_same(name))
-        if host is not None:
-            return _by_last_answer(name, host.identity, OperationMode.ACTIVE_DIRECTORY, "ad")
-        if has_groups:
-            reason = "This host has not shown a ticket of a registered host group."
-            return HostForecast(name, Expectation.UNKNOWN, (reason,), rehearse(name, "ad"))
-        advice = f"Register one: gf hgs host-group add NAME SID. Then, {_lower(rehearse(name, 'ad'))}"
-        return HostForecast(name, Expectation.FAILS, ("HGS knows no host group.",), advice)
-
-    return judge
-
-
-def _by_last_answer(name: str, identity: str, mode: OperationMode, option: str) -> HostForecast:
-    """A host that is known passes as it did the last time: these modes look at nothing but who it is."""
-    last = Attestation.objects.filter(identity=identity, mode=mode, proven=True).order_by("-at").first()
+def _by_last_answer(name: str, key: HostKey) -> HostForecast:
+    """A host whose key is known passes as it did the last time: this mode looks at nothing but its key."""
+    shown = Attestation.objects.filter(identity=key.fingerprint, mode=OperationMode.HOST_KEY, proven=True)
+    last = shown.order_by("-at").first()
     if last is None:
         reason = "It is registered, but has not attested or rehearsed in this mode."
-        return HostForecast(name, Expectation.UNKNOWN, (reason,), rehearse(name, option))
+        return HostForecast(name, Expectation.UNKNOWN, (reason,), rehearse(name, "host-key"))
     if last.passed:
         return HostForecast(name, Expectation.PASSES, evidence_id=last.id, evidence_at=last.at)
     reasons = tuple(check.sentence for check in Verdict.from_json(last.verdict).failed_checks)
-    return HostForecast(name, Expectation.FAILS, reasons, rehearse(name, option), last.id, last.at)
+    return HostForecast(name, Expectation.FAILS, reasons, rehearse(name, "host-key"), last.id, last.at)
+
+
+def _domain() -> Judge:
+    registered = dict(HostGroup.objects.values_list("sid", "name"))
+
+    def judge(name: str) -> HostForecast:
+        if not registered:
+            advice = f"Register one: gf hgs host-group add NAME SID. Then, {_lower(rehearse(name, 'ad'))}"
+            return HostForecast(name, Expectation.FAILS, ("HGS knows no host group.",), advice)
+        shown = Attestation.objects.filter(host_name__iexact=_same(name), mode=OperationMode.ACTIVE_DIRECTORY)
+        last = shown.filter(proven=True).order_by("-at").first()
+        if last is None:
+            reason = "This host has shown no ticket yet, in an attestation or a rehearsal."
+            return HostForecast(name, Expectation.UNKNOWN, (reason,), rehearse(name, "ad"))
+        return _by_ticket(name, last, registered)
+
+    return judge
+
+
+def _by_ticket(name: str, last: Attestation, registered: Mapping[str, str]) -> HostForecast:
+    """The groups that a host's last ticket named, against the groups that are registered today."""
+    verdict = Verdict.from_json(last.verdict)
+    group = next((check for check in verdict.checks if check.code == GROUP), None)
+    held = f"{group.evidence.get('sid', '')},{group.evidence.get('groups', '')}" if group else ""
+    failed = [check for check in verdict.failed_checks if check.code != GROUP]
+    if not failed and not registered.keys().isdisjoint(sid.strip() for sid in held.split(",")):
+        return HostForecast(name, Expectation.PASSES, evidence_id=last.id, evidence_at=last.at)
+    reasons = tuple(check.sentence for check in failed) or ("Its last ticket names no group that is registered now.",)
+    return HostForecast(name, Expectation.FAILS, reasons, rehearse(name, "ad"), last.id, last.at)
 
 
 def _lower(sentence: str) -> str:

@@ -1,6 +1,5 @@
 """What a switch of the mode or a change of the policies would do, told before it is made."""
 
-import hashlib
 from dataclasses import replace
 
 import pytest
@@ -8,6 +7,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.test import Client
 
+from hgs.attestation.domain import GROUP
+from hgs.commands.host_groups import add_host_group, remove_host_group
 from hgs.commands.host_keys import add_host_key
 from hgs.commands.mode import set_mode
 from hgs.commands.policies import set_policy_enabled
@@ -16,10 +17,8 @@ from hgs.models import (
     Attestation,
     Baseline,
     CiPolicy,
-    DomainHost,
     DumpKey,
     EvidenceLog,
-    HostGroup,
     OperationMode,
     ServiceConfiguration,
     TpmHost,
@@ -36,6 +35,7 @@ from tests.hgs.service.hosts import Host
 from tests.hgs.service.test_rehearsal import rehearse
 
 TPM, DOMAIN, HOST_KEY = OperationMode.TPM, OperationMode.ACTIVE_DIRECTORY, OperationMode.HOST_KEY
+SID, OTHER_SID = "S-1-5-21-1-2-3-1104", "S-1-5-21-1-2-3-1105"
 PASSES, FAILS, UNKNOWN = Expectation.PASSES, Expectation.FAILS, Expectation.UNKNOWN
 pytestmark = pytest.mark.django_db
 
@@ -126,33 +126,42 @@ def a_key() -> bytes:
     )
 
 
-def answered(mode: OperationMode, identity: str, *, passed: bool, clock: Clock) -> Attestation:
-    failure = None if passed else "unauthorized"
-    checks = [] if passed else [_failed_check("The host is in no registered group.")]
+def answered(
+    mode: OperationMode, identity: str, check: dict[str, object], clock: Clock, host_name: str = ""
+) -> Attestation:
+    """An attestation as those modes keep it, of one check."""
+    passed = check["outcome"] == "passed"
     verdict = {
         "status": "Passed" if passed else "UnauthorizedHost",
         "sub_statuses": ["NoInformation"],
-        "failure": failure,
+        "failure": None if passed else "unauthorized",
         "retryable": False,
         "warnings": [],
         "ek_hash": identity,
-        "host_name": "",
-        "checks": checks,
+        "host_name": host_name,
+        "checks": [check],
     }
     return Attestation.objects.create(
-        at=clock.now, mode=mode, identity=identity, passed=passed, proven=True, status="x", verdict=verdict
+        at=clock.now,
+        mode=mode,
+        identity=identity,
+        host_name=host_name,
+        passed=passed,
+        proven=True,
+        status=str(verdict["status"]),
+        verdict=verdict,
     )
 
 
-def _failed_check(sentence: str) -> dict[str, object]:
+def a_check(code: str, outcome: str, sentence: str, **evidence: str) -> dict[str, object]:
     return {
-        "code": "HostGroup",
-        "outcome": "failed",
+        "code": code,
+        "outcome": outcome,
         "sentence": sentence,
         "policy": "",
         "guid": "",
         "sub_status": "NoInformation",
-        "evidence": {},
+        "evidence": evidence,
     }
 
 
@@ -166,10 +175,10 @@ def test_hosts_without_a_key_would_fail_in_host_key_mode_and_it_says_what_to_do(
 def test_a_registered_key_is_judged_by_its_last_answer(fabric: Trusting, clock: Clock) -> None:
     key, _ = add_host_key(ADMIN, "hv01", a_key())
     assert forecast(HOST_KEY)["hv01"].expectation is UNKNOWN
-    answered(HOST_KEY, key.fingerprint, passed=False, clock=clock)
-    assert forecast(HOST_KEY)["hv01"].reasons == ("The host is in no registered group.",)
+    answered(HOST_KEY, key.fingerprint, a_check("IdentityKey", "failed", "The key is too short."), clock)
+    assert forecast(HOST_KEY)["hv01"].reasons == ("The key is too short.",)
     clock.forward(minutes=1)
-    answered(HOST_KEY, key.fingerprint, passed=True, clock=clock)
+    answered(HOST_KEY, key.fingerprint, a_check("IdentityKey", "passed", "Fine."), clock)
     assert forecast(HOST_KEY)["hv01"].expectation is PASSES
 
 
@@ -179,18 +188,28 @@ def test_without_a_host_group_no_host_passes_in_domain_mode(fabric: Trusting) ->
     assert "host-group add" in seen.advice
 
 
-def test_a_host_that_showed_a_ticket_is_judged_by_its_last_answer(fabric: Trusting, clock: Clock) -> None:
-    sid = "S-1-5-21-1-2-3-1104"
-    group = HostGroup.objects.create(name="hosts", sid=sid, approved_at=clock.now, approved_by="ann")
+def test_the_groups_of_a_hosts_last_ticket_meet_the_registered_ones_of_today(fabric: Trusting, clock: Clock) -> None:
+    group, _ = add_host_group(ADMIN, "hosts", SID)
     assert forecast(DOMAIN)["hv01"].expectation is UNKNOWN
-    identity = hashlib.sha256(b"S-1-5-21-1-2-3-2000").hexdigest()
-    DomainHost.objects.create(
-        identity=identity, sid="S-1-5-21-1-2-3-2000", name="HV01$", group=group, seen_at=clock.now
-    )
-    answered(DOMAIN, identity, passed=True, clock=clock)
+    refused = a_check(GROUP, "failed", "No group.", groups=f"S-1-5-21-1-2-3-513, {OTHER_SID}")
+    answered(DOMAIN, "ab" * 32, refused, clock, "hv01")
+    seen = forecast(DOMAIN)["hv01"]
+    assert (seen.expectation, seen.reasons) == (FAILS, ("Its last ticket names no group that is registered now.",))
+    other, _ = add_host_group(ADMIN, "others", OTHER_SID)
     assert forecast(DOMAIN)["hv01"].expectation is PASSES
-    group.delete()
+    remove_host_group(ADMIN, other)
     assert forecast(DOMAIN)["hv01"].expectation is FAILS
+    clock.forward(minutes=1)
+    answered(DOMAIN, "ab" * 32, a_check(GROUP, "passed", "Member.", group="hosts", sid=SID), clock, "hv01")
+    assert forecast(DOMAIN)["hv01"].expectation is PASSES
+    remove_host_group(ADMIN, group)
+    assert forecast(DOMAIN)["hv01"].expectation is FAILS
+
+
+def test_a_ticket_does_not_make_good_what_else_failed(fabric: Trusting, clock: Clock) -> None:
+    add_host_group(ADMIN, "hosts", SID)
+    answered(DOMAIN, "ab" * 32, a_check("IdentityKey", "failed", "The key is too short."), clock, "hv01")
+    assert forecast(DOMAIN)["hv01"].reasons == ("The key is too short.",)
 
 
 def test_every_known_host_is_in_the_forecast_once(fabric: Trusting, clock: Clock) -> None:
