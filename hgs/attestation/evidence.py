@@ -44,7 +44,10 @@ def check_endorsement(result: Judgement, endorsement: EndorsementKey, trust: End
     evidence = {"ek_hash": endorsement.ek_hash}
     host = trust.find_host(endorsement.ek_hash)
     if host is None:
-        sentence = f"The endorsement key (sha256 {endorsement.ek_hash[:12]}…) is not registered with this HGS."
+        sentence = (
+            f"The endorsement key (sha256 {endorsement.ek_hash[:12]}…) is not registered with this HGS. "
+            "If the host is yours, register its platform identifier."
+        )
         raise result.refuse(j.EK_KNOWN, sentence, evidence)
     result.host_name = host.name
     result.passed(j.EK_KNOWN, f"The endorsement key is registered as {host.name}.", evidence)
@@ -54,7 +57,9 @@ def check_endorsement(result: Judgement, endorsement: EndorsementKey, trust: End
         result.warnings.append(f"{host.name} was admitted without an endorsement-key certificate.")
         return
     if certificate is None:
-        raise result.refuse(j.EK_CERTIFICATE, "No certificate of the endorsement key was sent.", evidence)
+        raise result.refuse(
+            j.EK_CERTIFICATE, "No certificate of the endorsement key is known, and none was sent.", evidence
+        )
     try:
         path = verify_ek_chain(certificate, trust.roots, trust.intermediates, now)
     except CertificateInvalid as error:

@@ -89,7 +89,11 @@ def secure_boot_enabled(boot: MeasuredBoot, _: Registered) -> Finding:
 def secure_boot_settings(boot: MeasuredBoot, registered: Registered) -> Finding:
     """At least one registered baseline matches; otherwise the nearest one and what differs."""
     if not registered.baselines:
-        return Finding(Outcome.FAILED, "No TPM baseline is registered with this HGS, so none can match.")
+        return Finding(
+            Outcome.FAILED,
+            "No TPM baseline is registered with this HGS, so none can match. If this host is in good order, capture "
+            "its boot as a baseline.",
+        )
     nearest, differences = nearest_baseline(registered.baselines, boot)
     if not differences:
         return Finding(Outcome.PASSED, f"The boot matches the TPM baseline {nearest.name}.", {"baseline": nearest.name})
@@ -122,11 +126,11 @@ def debug_disabled(boot: MeasuredBoot, _: Registered) -> Finding:
         SipaType.BOOT_DEBUGGING: "boot manager debugging",
         SipaType.OS_KERNEL_DEBUG: "kernel debugging",
         SipaType.HYPERVISOR_DEBUG: "hypervisor debugging",
-        # Neither is a debugger, but either lets in code that nobody meant for production.
-        SipaType.TEST_SIGNING: "test signing",
-        SipaType.FLIGHT_SIGNING: "flight signing",
     }
-    evidence = {kind.name: _values(boot, kind) for kind in sources} | {"firmware": str(boot.secure_boot.debug).lower()}
+    # Neither is a debugger, but either lets in code that nobody meant for production.
+    signing = {SipaType.TEST_SIGNING: "test signing", SipaType.FLIGHT_SIGNING: "flight signing"}
+    evidence = {kind.name: _values(boot, kind) for kind in (*sources, *signing)}
+    evidence["firmware"] = str(boot.secure_boot.debug).lower()
     on = [title for kind, title in sources.items() if boot.ever(kind)]
     if boot.secure_boot.debug:
         on.insert(0, "firmware debug mode")
@@ -134,10 +138,15 @@ def debug_disabled(boot: MeasuredBoot, _: Registered) -> Finding:
     if any(boot.numbers.get(SipaType.HYPERVISOR_LAUNCH_TYPE, ())):
         expected.append(SipaType.HYPERVISOR_DEBUG)
     missing = [sources[kind] for kind in expected if not boot.measured(kind)]
-    if on:
-        return Finding(Outcome.FAILED, f"A debugger is enabled: {', '.join(on)}. Turn it off and restart.", evidence)
+    lax = [title for kind, title in signing.items() if boot.ever(kind)]
+    if on or lax:
+        told = [f"A debugger is enabled: {', '.join(on)}."] if on else []
+        told += [f"Code that is not for production is let in: {', '.join(lax)}."] if lax else []
+        return Finding(Outcome.FAILED, f"{' '.join(told)} Turn it off and restart.", evidence)
     if missing:
-        return Finding(Outcome.FAILED, f"The log does not say whether {', '.join(missing)} is off.", evidence)
+        return Finding(
+            Outcome.FAILED, f"The log does not say whether {', '.join(missing)} is off. Restart the host.", evidence
+        )
     return Finding(Outcome.PASSED, "No debugger is enabled.", evidence)
 
 
@@ -199,6 +208,8 @@ def full_boot(boot: MeasuredBoot, _: Registered) -> Finding:
     values = boot.transfers
     holds = bool(values) and values[0] == _TRANSFER_FULL_BOOT and _TRANSFER_RESUME not in values
     bad = "The host resumed from sleep or hibernation. Restart it."
+    if values and _TRANSFER_RESUME not in values:
+        bad = f"The host did not start by a full boot: its first transfer of control is {values[0]}, not 1. Restart it."
     if not values:
         bad = "The log does not say how the host started. Restart it."
     shown = ", ".join(map(str, values)) or "not measured"
@@ -242,7 +253,7 @@ def bitlocker_enabled(boot: MeasuredBoot, _: Registered) -> Finding:
     return _finding(
         holds,
         "The OS volume was unlocked with the TPM.",
-        "The OS volume is not encrypted, or was not unlocked with the TPM.",
+        "The OS volume is not encrypted, or was not unlocked with the TPM. Turn BitLocker on with a TPM protector.",
         BITLOCKER_UNLOCK=_values(boot, SipaType.BITLOCKER_UNLOCK),
     )
 
@@ -254,7 +265,7 @@ def _flag(boot: MeasuredBoot, kind: SipaType, good: str, bad: str) -> Finding:
 def pagefile_encrypted(boot: MeasuredBoot, _: Registered) -> Finding:
     """PAGEFILE_ENCRYPTION_ENABLED is always 1."""
     kind = SipaType.PAGEFILE_ENCRYPTION_ENABLED
-    return _flag(boot, kind, "The page file is encrypted.", "The page file is not encrypted.")
+    return _flag(boot, kind, "The page file is encrypted.", "The page file is not encrypted. Turn that on.")
 
 
 def hypervisor_enforced_ci(boot: MeasuredBoot, _: Registered) -> Finding:
@@ -263,7 +274,7 @@ def hypervisor_enforced_ci(boot: MeasuredBoot, _: Registered) -> Finding:
     return _finding(
         boot.never_zero(kind),
         "The hypervisor enforces code integrity.",
-        "The hypervisor does not enforce code integrity (HVCI is off).",
+        "The hypervisor does not enforce code integrity (HVCI is off). Turn it on and restart.",
         **{kind.name: _values(boot, kind)},
     )
 
@@ -282,7 +293,7 @@ def dumps_encrypted(boot: MeasuredBoot, _: Registered) -> Finding:
     """DUMP_ENCRYPTION_ENABLED is always 1, unless dumps are off."""
     if boot.always(SipaType.DUMPS_DISABLED):
         return Finding(Outcome.SKIPPED, "Does not apply: memory dumps are off.")
-    good, bad = "Memory dumps are encrypted.", "Memory dumps are on and not encrypted."
+    good, bad = "Memory dumps are encrypted.", "Memory dumps are on and not encrypted. Turn them off, or encrypt them."
     return _flag(boot, SipaType.DUMP_ENCRYPTION_ENABLED, good, bad)
 
 
@@ -292,11 +303,16 @@ def dump_key_known(boot: MeasuredBoot, registered: Registered) -> Finding:
         return Finding(Outcome.SKIPPED, "Does not apply: memory dumps are off.")
     if not boot.always(SipaType.DUMP_ENCRYPTION_ENABLED):
         return Finding(Outcome.SKIPPED, "Does not apply: memory dumps are not encrypted.")
-    known = {item.digest for item in registered.dump_keys}
-    holds = bool(boot.dump_keys) and set(boot.dump_keys) <= known
+    unknown = sorted(set(boot.dump_keys) - {item.digest for item in registered.dump_keys})
+    bad = "Memory dumps are encrypted, but the log does not name the key. Set it on the host and restart."
+    if unknown:
+        bad = (
+            f"Memory dumps are encrypted to a key that is not registered with this HGS (sha256 {unknown[0][:12]}…). "
+            "Register it, or set a registered one on the host."
+        )
     return _finding(
-        holds,
+        bool(boot.dump_keys) and not unknown,
         "Memory dumps are encrypted to a registered key.",
-        "Memory dumps are encrypted to a key that is not registered with this HGS.",
+        bad,
         keys=", ".join(boot.dump_keys) or "not measured",
     )
