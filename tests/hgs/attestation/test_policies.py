@@ -81,6 +81,14 @@ def test_a_full_boot_starts_with_1_and_never_resumes(good: Boot, transfers: tupl
 
 
 @pytest.mark.parametrize(
+    ("transfers", "words"),
+    [((2,), "resumed from sleep"), ((3, 1), "first transfer of control is 3, not 1"), ((), "does not say how")],
+)
+def test_why_a_start_is_no_full_boot_is_said(good: Boot, transfers: tuple[int, ...], words: str) -> None:
+    assert words in judge(replace(good, transfers=transfers), registered(good), "FullBoot").sentence
+
+
+@pytest.mark.parametrize(
     ("code", "bad"),
     [
         ("DebugModeUefi", encode_boolean(SipaType.OS_KERNEL_DEBUG, True)),
@@ -242,6 +250,7 @@ def test_the_dump_key_must_be_registered(good: Boot, keys: tuple[str, ...], outc
     results = {check.code: check for check in evaluate_policies(replace(boot, flags=flags), policies)}
     assert results["DumpEncryption"].outcome is Outcome.PASSED
     assert results["DumpEncryptionKey"].outcome == outcome
+    assert (DUMP_KEY[:12] in results["DumpEncryptionKey"].sentence) is (outcome == "failed")
 
 
 # ---- states --------------------------------------------------------------------------------------------------------
