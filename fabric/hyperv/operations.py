@@ -45,7 +45,7 @@ class HostOperations:
         """Attest now and report what came of it."""
         state = self._attestor.attest(reason)
         log.info("attested", status=state.status, sub_statuses=state.sub_statuses, reason=reason)
-        for event in events_of(state.status, state.sub_statuses):
+        for event in events_of(state.status, state.sub_statuses, state.mode):
             log.info(event.name, event_id=event.number, status=state.status, attestation_id=state.attestation_id)
         self.report()
         return state

@@ -45,6 +45,12 @@ class Portal:
             return httpx2.Response(200, json={"results": rows, "next": None})
         if request.url.path.endswith("/submissions/"):
             return httpx2.Response(201, json={**body, "id": "1", "state": "pending"})
+        if request.url.path == "/api/v1/captures/":
+            sent = {"name": "hv01-2026-11-23", "state": "pending"}
+            captured = {"outcome": "submitted", "hosts": body["hosts"], "sentence": "It waits.", "submission": sent}
+            return httpx2.Response(200, json=[captured])
+        if request.url.path.endswith("/capture/"):
+            return httpx2.Response(201, json={"name": body["name"], "state": "pending"})
         return httpx2.Response(201, json={"token": "gfh_abc_secret", "host": {}})
 
 
@@ -190,3 +196,16 @@ def test_host_key_is_made_once_and_renewed_when_asked(here: HostConfig, tmp_path
     assert run("host-key", "hv01", "--out", str(out), "--new").exit_code == 0
     assert out.read_bytes() != first
     assert here.state.host_key.stat().st_mode & 0o777 == 0o600
+
+
+def test_hosts_are_captured_together_and_one_by_its_own_name(portal: Portal) -> None:
+    done = run("capture", "hv01", "hv02")
+    assert done.exit_code == 0, done.output
+    assert "hv01-2026-11-23" in done.output
+    assert "hv01, hv02" in done.output
+    assert "R750" in run("capture", "hv01", "--name", "R750").output
+    assert [(path, body) for _, path, body in portal.asked] == [
+        ("/api/v1/captures/", {"hosts": ["hv01", "hv02"]}),
+        ("/api/v1/hosts/hv01/capture/", {"name": "R750"}),
+    ]
+    assert run("capture", "hv01", "hv02", "--name", "R750").exit_code == 2

@@ -1,0 +1,95 @@
+"""An agent attests when it starts, before its certificate ends, and again and again while it is refused."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from fabric.hyperv.agent import Agent
+from fabric.hyperv.attestation import AttestationState
+from fabric.hyperv.config import host_config
+
+
+def state(left: float, *, status: str = "Passed") -> AttestationState:
+    """A host whose certificate of eight hours has `left` hours."""
+    if status != "Passed":
+        return AttestationState(status=status)
+    end = dt.datetime.now(dt.UTC) + dt.timedelta(hours=left)
+    return AttestationState(
+        status=status,
+        certificate_not_before=(end - dt.timedelta(hours=8)).isoformat(),
+        certificate_not_after=end.isoformat(),
+    )
+
+
+class Host:
+    """An agent's attestor and operations in one: what it knows, and what comes of asking."""
+
+    def __init__(self, known: list[AttestationState], answers: list[AttestationState]) -> None:
+        self.known, self.answers = known, answers
+        self.asked: list[str] = []
+
+    def current(self) -> AttestationState:
+        return self.known.pop(0)
+
+    def attest(self, reason: str) -> AttestationState:
+        self.asked.append(reason)
+        return self.answers.pop(0)
+
+
+class Waiting:
+    """The agent's event of its end: notes how long it would wait, and ends after so many rounds."""
+
+    def __init__(self, rounds: int) -> None:
+        self.rounds = rounds
+        self.waits: list[float] = []
+
+    def is_set(self) -> bool:
+        return len(self.waits) >= self.rounds
+
+    def wait(self, seconds: float) -> bool:
+        self.waits.append(seconds)
+        return False
+
+
+@pytest.fixture
+def agent(settings: Any, tmp_path: Path) -> Agent:
+    settings.HOST_STATE_DIR = tmp_path / "hosts"
+    return Agent(host_config("hv01"), Celery(broker="memory://", set_as_current=False), stop_vms=False)
+
+
+def live(agent: Agent, host: Host) -> Waiting:
+    waiting = Waiting(len(host.known))
+    agent._attestor = agent._operations = host  # type: ignore[assignment]
+    agent._ending = waiting  # type: ignore[assignment]
+    agent._stay_attested()
+    return waiting
+
+
+def test_a_host_that_starts_attests(agent: Agent) -> None:
+    host = Host([AttestationState()], [state(8)])
+    live(agent, host)
+    assert host.asked == ["host-started"]
+
+
+def test_a_certificate_is_renewed_before_it_ends(agent: Agent) -> None:
+    host = Host([state(7), state(2.5), state(1.9), state(7.9)], [state(8)])
+    waiting = live(agent, host)
+    assert host.asked == ["renewal"]
+    assert max(waiting.waits) <= 60, "it looks often enough to notice"
+
+
+def test_a_refused_host_goes_on_asking(agent: Agent) -> None:
+    refused = state(0, status="InsecureHostConfiguration")
+    host = Host([AttestationState(), refused, refused], [refused, refused, state(8)])
+    live(agent, host)
+    assert host.asked == ["host-started", "retry", "retry"]
+
+
+def test_an_hgs_that_is_away_is_asked_again_soon_and_then_less_often(agent: Agent) -> None:
+    away = state(0, status="TransientError")
+    host = Host([AttestationState(), *[away] * 6], [away] * 7)
+    waiting = live(agent, host)
+    assert waiting.waits == [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
