@@ -131,7 +131,7 @@ class _XmlWriter:
             root.set("PolicyType", SUPPLEMENTAL if supplemental else BASE)
 
     def _options(self, rules: etree._Element) -> None:
-        options = self._document.options & ~ALWAYS_SET & ~PolicyOption.SUPPLEMENTAL
+        options = self._document.options & ~ALWAYS_SET & ~int(PolicyOption.SUPPLEMENTAL)
         for option, name in OPTION_NAMES.items():
             if options & option:
                 _element(_element(rules, "Rule"), "Option", name)

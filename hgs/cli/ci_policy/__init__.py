@@ -117,7 +117,7 @@ def new(
         )
     options = int(_NEW | (PolicyOption.AUDIT_MODE if audit else 0))
     if kernel_only:
-        options &= ~PolicyOption.USER_MODE
+        options &= ~int(PolicyOption.USER_MODE)
     document = builder.build(options, version, name=name or folders[0].resolve().name, policy_id=policy_id or uuid4())
     write(out, write_policy_xml(document))
     _show_scan(found, written, as_json)
@@ -156,7 +156,7 @@ def convert(file: Path, out: Path, audit: bool | None, version: Version | None, 
     to_binary = is_xml(read_file(file, 64))
     document = read_document(file)
     if audit is not None:
-        options = document.options & ~PolicyOption.AUDIT_MODE
+        options = document.options & ~int(PolicyOption.AUDIT_MODE)
         document = replace(document, options=int(options | (PolicyOption.AUDIT_MODE if audit else 0)))
     document = replace(document, version=version or document.version)
     if not to_binary:
