@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE ?= 1
 .DEFAULT_GOAL := help
-.PHONY: help up down status test lint clean lock
+.PHONY: help up down status test lint bench-attestation clean lock
 
 help:            ## Show the targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,6 +31,10 @@ lint:            ## Style, types, import rules, templates, migrations
 	$(BIN)/lint-imports
 	$(BIN)/djlint templates --lint
 	DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m django makemigrations --check --dry-run
+
+bench-attestation: ## Measure how fast HGS attests hosts
+	@$(PYTHON) portal/embedded/preflight.py test
+	@$(BIN)/python -m bench.attestation $(ARGS)
 
 clean: down      ## Remove var/ and .venv
 	rm -rf var .venv
