@@ -78,13 +78,14 @@ def read_image(path: Path) -> Image:
         if file.read(2) != b"MZ":
             raise NotAnImage("it is no PE file")
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    try:
-        with pefile.PE(data=data, fast_load=True) as pe:
-            return _read(path, pe, data)
-    except NotAnImage:
-        raise
-    except Exception as error:  # a crafted file makes the parser fail in any way
-        raise NotAnImage(f"it is no sound PE file ({type(error).__name__})") from error
+    # Not closed by pefile, which collects garbage each time; the mapping is what there is to close.
+    with data:
+        try:
+            return _read(path, pefile.PE(data=data, fast_load=True), data)
+        except NotAnImage:
+            raise
+        except Exception as error:  # a crafted file makes the parser fail in any way
+            raise NotAnImage(f"it is no sound PE file ({type(error).__name__})") from error
 
 
 def _read(path: Path, pe: Any, data: mmap.mmap) -> Image:
