@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE ?= 1
 .DEFAULT_GOAL := help
-.PHONY: help up down status test lint bench-attestation clean lock
+.PHONY: help up down status test lint fuzz bench-attestation clean lock
 
 help:            ## Show the targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,6 +32,11 @@ lint:            ## Style, types, import rules, templates, migrations
 	$(BIN)/djlint templates --lint
 	DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m django makemigrations --check --dry-run
 
+fuzz:            ## Fuzz every parser (SECONDS=60 each, NAMES= to choose)
+	@$(PYTHON) portal/embedded/preflight.py test
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r tests/fuzz/requirements.lock
+	@$(BIN)/python -m tests.fuzz $(or $(SECONDS),60) $(NAMES)
+
 bench-attestation: ## Measure how fast HGS attests hosts
 	@$(PYTHON) portal/embedded/preflight.py test
 	@$(BIN)/python -m bench.attestation $(ARGS)
@@ -44,3 +49,5 @@ lock:            ## Renew requirements.lock (hashes, no addresses)
 	  --extra embedded --group dev pyproject.toml -o requirements.lock
 	uv pip compile --python-version 3.11 --universal --generate-hashes --no-annotate --no-header -q \
 	  --constraint requirements.lock --extra ad pyproject.toml -o portal/embedded/requirements-ad.lock
+	uv pip compile --python-version 3.11 --universal --generate-hashes --no-annotate --no-header -q \
+	  --constraint requirements.lock --group fuzz -o tests/fuzz/requirements.lock
