@@ -55,7 +55,8 @@ def record(
     data: Mapping[str, Any] | None = None,
 ) -> AuditEvent:
     """Appends `event` ("subject:action") in the caller's transaction; `data` must be JSON and hold no secret."""
-    with transaction.atomic():
+    # Without a savepoint: whoever goes on after an event that could not be recorded must not commit.
+    with transaction.atomic(savepoint=False):
         sequence, previous = _locked_head()
         entry = AuditEvent(
             sequence=sequence + 1,

@@ -49,13 +49,11 @@ def _turn() -> Iterator[None]:
 
 @contextmanager
 def _without_waiting_for_the_disk() -> Iterator[None]:
-    with connection.cursor() as cursor:
-        cursor.execute("PRAGMA synchronous")
-        (before,) = cursor.fetchone()
-        cursor.execute("PRAGMA synchronous=NORMAL")
+    # SQLite's own connection: three settings through Django's cursors would take longer than the transaction.
+    sqlite = connection.connection
+    (before,) = sqlite.execute("PRAGMA synchronous").fetchone()
+    sqlite.execute("PRAGMA synchronous=NORMAL")
     try:
         yield
     finally:
-        # A number that SQLite itself gave; PRAGMA takes no parameters.
-        with connection.cursor() as cursor:
-            cursor.execute(f"PRAGMA synchronous={int(before)}")
+        sqlite.execute(f"PRAGMA synchronous={int(before)}")  # a number that SQLite itself gave; no parameters here

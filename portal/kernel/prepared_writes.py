@@ -6,7 +6,7 @@ A row is written as its model says: each field gives the value that the database
 from functools import cached_property
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.models import AutoField, Field, Model
 
 _M = TypeVar("_M", bound=Model)
@@ -21,8 +21,9 @@ class PreparedInsert(Generic[_M]):
 
     def save(self, row: _M) -> None:
         """Insert ``row`` as ``save(force_insert=True)`` does. Raises what the database raises."""
-        values = [field.get_db_prep_save(field.pre_save(row, True), connection) for field in self._fields]
-        with connection.cursor() as cursor:
+        database = connections[DEFAULT_DB_ALIAS]  # looked up once, not by each field
+        values = [field.get_db_prep_save(field.pre_save(row, True), database) for field in self._fields]
+        with database.cursor() as cursor:
             cursor.execute(self._sql, values)
             if self._has_number:
                 (row.pk,) = cursor.fetchone()
