@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE ?= 1
 .PHONY: help up down status test lint fuzz bench-attestation clean lock
 
 help:            ## Show the targets
-	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
 
 up:              ## Prepare the machine, start everything, create a shielded VM (MODE=tpm, ad or host-key)
 	@$(PYTHON) portal/embedded/preflight.py up
