@@ -33,6 +33,7 @@ class Algorithm(IntEnum):
     CFB = 0x0043
 
 
+_BY_NUMBER: Final = {int(item): item for item in Algorithm}
 DIGEST_SIZES: Final = {Algorithm.SHA1: 20, Algorithm.SHA256: 32, Algorithm.SHA384: 48, Algorithm.SHA512: 64}
 """Bytes of each hash algorithm's digest; its keys are the hash algorithms there are."""
 HASH_NAMES: Final = {
@@ -52,10 +53,10 @@ _HASHES: Final[dict[Algorithm, type[hashes.HashAlgorithm]]] = {
 
 def algorithm(number: int) -> Algorithm:
     """The algorithm of that number. Raises :class:`Unsupported`."""
-    try:
-        return Algorithm(number)
-    except ValueError as error:
-        raise Unsupported(f"The TPM algorithm 0x{number:04x} is not supported.") from error
+    found = _BY_NUMBER.get(number)
+    if found is None:
+        raise Unsupported(f"The TPM algorithm 0x{number:04x} is not supported.")
+    return found
 
 
 def hash_algorithm(number: int) -> Algorithm:

@@ -3,8 +3,8 @@
 import hashlib
 from dataclasses import dataclass
 from enum import IntFlag
-from functools import cached_property
-from typing import Final, Self
+from functools import cached_property, lru_cache
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -118,29 +118,18 @@ class TpmtPublic:
     parameters: RsaParameters | EccParameters | KeyedHashParameters
     unique: bytes | EccPoint
 
-    @classmethod
-    def parse(cls, data: bytes) -> Self:
+    @staticmethod
+    def parse(data: bytes) -> "TpmtPublic":
         """Read a TPMT_PUBLIC; ``parse(b).serialise() == b``. Raises ``Malformed``, ``Unsupported``."""
-        reader = Reader(data, "TPM public area")
-        kind = algorithm(reader.number(2))
-        name_algorithm = hash_algorithm(reader.number(2))
-        attributes = reader.number(4)
-        if attributes & ~_KNOWN_ATTRIBUTES:
-            raise Malformed(f"The TPM public area has reserved attributes: 0x{attributes:08x}.")
-        auth_policy = reader.sized(64)
-        if len(auth_policy) not in (0, DIGEST_SIZES[name_algorithm]):
-            raise Malformed("The TPM public area's policy is not a digest of its name algorithm.")
-        parameters, unique = _parse_parameters(reader, kind)
-        reader.finish()
-        return cls(name_algorithm, Attributes(attributes), auth_policy, parameters, unique)
+        return _parse_public(data)
 
-    @classmethod
-    def parse_sized(cls, data: bytes) -> Self:
+    @staticmethod
+    def parse_sized(data: bytes) -> "TpmtPublic":
         """Read a TPM2B_PUBLIC."""
         reader = Reader(data, "TPM public area")
         inner = reader.sized(MAX_PUBLIC)
         reader.finish()
-        return cls.parse(inner)
+        return _parse_public(inner)
 
     def serialise(self) -> bytes:
         """The bytes of the TPMT_PUBLIC."""
@@ -163,6 +152,25 @@ class TpmtPublic:
     def scheme(self) -> Scheme | None:
         """The key's scheme, or None when it is decided at use."""
         return None if isinstance(self.parameters, KeyedHashParameters) else self.parameters.scheme
+
+
+@lru_cache(maxsize=4096)
+def _parse_public(data: bytes) -> TpmtPublic:
+    """Remembered with its key and its Name: a host comes with the same keys in every request of a boot."""
+    if len(data) > MAX_PUBLIC:
+        raise Malformed(f"The TPM public area has {len(data)} bytes; the limit is {MAX_PUBLIC}.")
+    reader = Reader(data, "TPM public area")
+    kind = algorithm(reader.number(2))
+    name_algorithm = hash_algorithm(reader.number(2))
+    attributes = reader.number(4)
+    if attributes & ~_KNOWN_ATTRIBUTES:
+        raise Malformed(f"The TPM public area has reserved attributes: 0x{attributes:08x}.")
+    auth_policy = reader.sized(64)
+    if len(auth_policy) not in (0, DIGEST_SIZES[name_algorithm]):
+        raise Malformed("The TPM public area's policy is not a digest of its name algorithm.")
+    parameters, unique = _parse_parameters(reader, kind)
+    reader.finish()
+    return TpmtPublic(name_algorithm, Attributes(attributes), auth_policy, parameters, unique)
 
 
 def _parse_parameters(
