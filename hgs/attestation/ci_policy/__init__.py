@@ -6,7 +6,7 @@
 from hgs.attestation.ci_policy.building import PolicyBuilder, PublisherRule
 from hgs.attestation.ci_policy.differences import PolicyDifference, compare_documents, compare_policies, nearest
 from hgs.attestation.ci_policy.document import DEFAULT_FORMAT, PolicyDocument, information
-from hgs.attestation.ci_policy.evaluation import Allowed, Answer, Refused, Undecided, evaluate
+from hgs.attestation.ci_policy.evaluation import Allowed, Answer, Evaluator, Refused, Undecided, evaluate
 from hgs.attestation.ci_policy.header import (
     ALWAYS_SET,
     ENTERPRISE,
@@ -45,6 +45,7 @@ __all__ = [
     "CiPolicy",
     "CiPolicyBody",
     "CiPolicyHeader",
+    "Evaluator",
     "FileRule",
     "FileRuleKind",
     "ImageFacts",

@@ -4,10 +4,11 @@ Deny beats allow. Every comparison has three outcomes; what is not known never b
 packages and applications never hold for drivers.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from functools import partial
+from typing import Final, Self
 
 from hgs.attestation.ci_policy.header import MAX_VERSION, NO_VERSION, PolicyOption
 from hgs.attestation.ci_policy.image import ImageFacts, SignatureFacts
@@ -76,72 +77,124 @@ def evaluate(
     ``test_signing`` adds the groups for test signatures. The answer is about what the rules say, not about whether the
     policy is enforced.
     """
-    return _Evaluation(body, image, scenario, test_signing).answer(options)
+    return Evaluator(body, scenario, test_signing=test_signing, options=options).ask(image)
 
 
-class _Evaluation:
-    def __init__(self, body: CiPolicyBody, image: ImageFacts, scenario: int, test_signing: bool) -> None:
+class Evaluator:
+    """A policy made ready for many questions about one kind of code."""
+
+    def __init__(
+        self,
+        body: CiPolicyBody,
+        scenario: int = ScenarioValue.KERNEL,
+        *,
+        test_signing: bool = False,
+        options: int = 0,
+    ) -> None:
+        groups = tuple(_groups(body, scenario, test_signing))
         self._body = body
-        self._image = image
+        self._is_covered = bool(groups)
         self._drivers = scenario == ScenarioValue.KERNEL
-        self._groups = tuple(_groups(body, scenario, test_signing))
+        self._options = options
+        self._denials = _Side.of(body, groups, FileRuleKind.DENY)
+        self._grants = _Side.of(body, groups, FileRuleKind.ALLOW)
 
-    def answer(self, options: int) -> Answer:
-        if not self._groups:
-            what = "drivers" if self._drivers else "programs"
-            return Undecided(f"it has no rules for {what}")
-        denied, by = self._first(self._denials())
+    def ask(self, image: ImageFacts) -> Answer:
+        """What the policy says of an image."""
+        if not self._is_covered:
+            return Undecided(f"it has no rules for {'drivers' if self._drivers else 'programs'}")
+        question = _Question(self._body, image, drivers=self._drivers)
+        denied, by = question.best(self._denials)
         if denied is _Match.YES:
             return Refused(f"it is denied by its rule: {by()}")
-        allowed, by_rule = self._first(self._grants())
+        allowed, by_rule = question.best(self._grants)
         if allowed is _Match.NO:
             return Refused("no rule allows it")
         if denied is _Match.UNKNOWN:
             return Undecided(f"a rule may deny it: {by()}")
         if allowed is _Match.UNKNOWN:
             return Undecided(f"only a rule that cannot be checked may allow it: {by_rule()}")
-        if self._drivers and options & _EVIDENCE:
+        if self._drivers and self._options & _EVIDENCE:
             return Undecided("it asks for WHQL or extended-validation signatures, which cannot be checked")
         return Allowed(by_rule())
 
-    def _first(self, found: Iterable[tuple[_Match, Callable[[], str]]]) -> tuple[_Match, Callable[[], str]]:
+
+@dataclass(frozen=True)
+class _Side:
+    """All that denies, or all that allows. ``hashes`` are rules about nothing but a hash, by that hash."""
+
+    hashes: Mapping[bytes, FileRule]
+    sizes: frozenset[int]
+    rules: tuple[FileRule, ...]
+    patched: tuple[FileRule, ...]
+    uses: tuple[SignerUse, ...]
+
+    @classmethod
+    def of(cls, body: CiPolicyBody, groups: Iterable[SignerGroup], kind: FileRuleKind) -> Self:
+        base = {item.base for item in body.hotpatches}
+        hashes: dict[bytes, FileRule] = {}
+        rules: list[FileRule] = []
+        patched: list[FileRule] = []
+        uses: list[SignerUse] = []
+        for group in groups:
+            uses += group.denied if kind is FileRuleKind.DENY else group.allowed
+            for number in group.rules:
+                rule = body.file_rules[number]
+                if rule.kind is not kind:
+                    continue
+                if number in base:
+                    patched.append(rule)
+                elif rule.hash:
+                    hashes.setdefault(rule.hash, rule)
+                else:
+                    rules.append(rule)
+        return cls(hashes, frozenset(map(len, hashes)), tuple(rules), tuple(patched), tuple(uses))
+
+
+_Found = tuple[_Match, Callable[[], str]]
+
+
+class _Question:
+    """One image, asked about."""
+
+    def __init__(self, body: CiPolicyBody, image: ImageFacts, *, drivers: bool) -> None:
+        self._body = body
+        self._image = image
+        self._drivers = drivers
+
+    def best(self, side: _Side) -> _Found:
         """The best match and what matched, in words when asked."""
-        best: tuple[_Match, Callable[[], str]] = (_Match.NO, str)
-        for match, words in found:
-            if match is _Match.YES:
-                return match, words
-            if match > best[0]:
-                best = (match, words)
+        best: _Found = (_Match.NO, str)
+        for found in self._matches(side):
+            if found[0] > best[0]:
+                best = found
+                if best[0] is _Match.YES:
+                    break
         return best
 
-    def _denials(self) -> Iterator[tuple[_Match, Callable[[], str]]]:
-        for group in self._groups:
-            yield from self._rules(group, FileRuleKind.DENY)
-            yield from self._signers(group.denied)
-
-    def _grants(self) -> Iterator[tuple[_Match, Callable[[], str]]]:
-        for group in self._groups:
-            yield from self._rules(group, FileRuleKind.ALLOW)
-            yield from self._signers(group.allowed)
-
-    def _rules(self, group: SignerGroup, kind: FileRuleKind) -> Iterator[tuple[_Match, Callable[[], str]]]:
-        patched = {item.base for item in self._body.hotpatches}
-        for number in group.rules:
-            rule = self._body.file_rules[number]
-            if rule.kind is kind:
-                match = self._rule(rule)
-                # Whether the hotpatch that it needs is in place is not known here.
-                match = min(match, _Match.UNKNOWN) if number in patched else match
-                yield match, lambda rule=rule: rule_in_words(rule)  # type: ignore[misc]
-
-    def _signers(self, uses: Iterable[SignerUse]) -> Iterator[tuple[_Match, Callable[[], str]]]:
-        for use in uses:
+    def _matches(self, side: _Side) -> Iterator[_Found]:
+        yield self._hashes(side)
+        for rule in side.rules:
+            yield self._rule(rule), partial(rule_in_words, rule)
+        for rule in side.patched:
+            # Whether the hotpatch that it needs is in place is not known here.
+            yield min(self._rule(rule), _Match.UNKNOWN), partial(rule_in_words, rule)
+        for use in side.uses:
             signer = self._body.signers[use.signer]
             match = self._signer(signer)
             if match is not _Match.NO and use.exceptions:
                 excepted = max(self._rule(self._body.file_rules[number]) for number in use.exceptions)
                 match = min(match, _Match(_Match.YES - excepted))
-            yield match, lambda signer=signer: signer_in_words(self._body, signer)  # type: ignore[misc]
+            yield match, partial(signer_in_words, self._body, signer)
+
+    def _hashes(self, side: _Side) -> _Found:
+        known = self._image.hashes.values()
+        for value in known:
+            if value in side.hashes:
+                return _Match.YES, partial(rule_in_words, side.hashes[value])
+        if side.sizes <= set(map(len, known)):
+            return _Match.NO, str
+        return _Match.UNKNOWN, lambda: "one about a hash of another algorithm"
 
     # One rule
 
@@ -179,10 +232,10 @@ class _Evaluation:
     # One signer
 
     def _signer(self, signer: Signer) -> _Match:
-        if self._image.signatures is None:
-            return min(_Match.UNKNOWN, self._attributes(signer))
-        found = max((self._signature(signer, item) for item in self._image.signatures), default=_Match.NO)
-        return min(found, self._attributes(signer))
+        found = _Match.UNKNOWN
+        if self._image.signatures is not None:
+            found = max((self._signature(signer, item) for item in self._image.signatures), default=_Match.NO)
+        return found if found is _Match.NO else min(found, self._attributes(signer))
 
     def _attributes(self, signer: Signer) -> _Match:
         rules = [self._rule(self._body.file_rules[number]) for number in signer.attributes]

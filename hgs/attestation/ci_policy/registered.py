@@ -3,7 +3,7 @@
 from typing import Final
 
 from hgs.attestation.ci_policy.document import PolicyDocument
-from hgs.attestation.ci_policy.evaluation import Refused, evaluate
+from hgs.attestation.ci_policy.evaluation import Evaluator, Refused
 from hgs.attestation.ci_policy.image import ImageFacts, SignatureFacts
 from hgs.attestation.modules import LoadedModule
 
@@ -18,7 +18,7 @@ class PolicyRules:
     """
 
     def __init__(self, document: PolicyDocument) -> None:
-        self._document = document
+        self._evaluator = Evaluator(document.body, options=document.options)
         self._answers: dict[LoadedModule, str | None] = {}
 
     def refuses(self, module: LoadedModule) -> str | None:
@@ -30,8 +30,7 @@ class PolicyRules:
         return self._answers[module]
 
     def _ask(self, module: LoadedModule) -> str | None:
-        document = self._document
-        answer = evaluate(document.body, facts_from_log(module), options=document.options)
+        answer = self._evaluator.ask(facts_from_log(module))
         return answer.reason if isinstance(answer, Refused) else None
 
 

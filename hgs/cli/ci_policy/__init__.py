@@ -10,6 +10,8 @@ import click
 
 from hgs.attestation.ci_policy import (
     Allowed,
+    Answer,
+    Evaluator,
     PolicyBuilder,
     PolicyDifference,
     PolicyDocument,
@@ -19,7 +21,6 @@ from hgs.attestation.ci_policy import (
     Version,
     compare_documents,
     compare_policies,
-    evaluate,
     parse_ci_policy,
     write_policy_xml,
 )
@@ -226,17 +227,22 @@ def check(context: click.Context, policy: Path, paths: tuple[Path, ...], as_json
 
 
 def _answers(document: PolicyDocument, found: Scan) -> Iterator[dict[str, str]]:
+    by_kind = {
+        drivers: Evaluator(document.body, scenario, options=document.options)
+        for drivers, scenario in ((True, ScenarioValue.KERNEL), (False, ScenarioValue.USER_MODE))
+    }
+    checks_programs = bool(document.options & PolicyOption.USER_MODE)
     for image in found.images:
-        if not image.drivers and not document.options & PolicyOption.USER_MODE:
-            yield {"answer": "allowed", "image": str(image.path), "why": "the policy leaves programs unchecked"}
-            continue
-        scenario = ScenarioValue.KERNEL if image.drivers else ScenarioValue.USER_MODE
-        answer = evaluate(document.body, image.facts(), scenario=scenario, options=document.options)
-        if isinstance(answer, Allowed):
-            yield {"answer": "allowed", "image": str(image.path), "why": answer.rule}
-        elif isinstance(answer, Refused):
-            yield {"answer": "refused", "image": str(image.path), "why": answer.reason}
+        if image.drivers or checks_programs:
+            answer, why = _in_words(by_kind[image.drivers].ask(image.facts()))
         else:
-            yield {"answer": "undecided", "image": str(image.path), "why": answer.why}
+            answer, why = "allowed", "the policy leaves programs unchecked"
+        yield {"answer": answer, "image": str(image.path), "why": why}
     for path, why in found.skipped:
         yield {"answer": "skipped", "image": str(path), "why": why}
+
+
+def _in_words(answer: Answer) -> tuple[str, str]:
+    if isinstance(answer, Allowed):
+        return "allowed", answer.rule
+    return ("refused", answer.reason) if isinstance(answer, Refused) else ("undecided", answer.why)
