@@ -137,6 +137,7 @@ def _begin(evidence: Evidence, now: datetime) -> Answer:
         seal_keys=evidence.found.trusted.exchange_state_keys,
         now=now,
         random_bytes=os.urandom,
+        protocol_version=evidence.version,
     )
     if isinstance(answer, exchange.Challenge):
         return Answer(hgsa.TpmReplyContinue(answer.context.serialise()))
@@ -156,6 +157,7 @@ def _finish(evidence: Evidence, now: datetime) -> Answer:
         policies=trusted.policies[evidence.version],
         seal_keys=trusted.exchange_state_keys,
         now=now,
+        protocol_version=evidence.version,
     )
     issued = {} if evidence.is_rehearsal else certify(outcome.verdict.ek_hash, outcome.keys, now, evidence.found)
     stored = _store_once(evidence, outcome, now, issued.values())
