@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 from uuid import UUID
 
-from lxml import etree
-
 from hgs.attestation.ci_policy.document import DEFAULT_FORMAT, PolicyDocument
-from hgs.attestation.ci_policy.header import ALWAYS_SET, ENTERPRISE, NO_VERSION, PolicyOption, Version
+from hgs.attestation.ci_policy.header import ALWAYS_SET, ENTERPRISE, NO_VERSION, PolicyOption
 from hgs.attestation.ci_policy.model import (
     NO_MINIMUM_HASH,
     CiPolicyBody,
@@ -26,9 +24,9 @@ from hgs.attestation.ci_policy.model import (
 )
 from hgs.attestation.ci_policy.wording import eku_bytes
 from hgs.attestation.ci_policy.writing import least_format
+from hgs.attestation.ci_policy.xml_element import XmlElement, read_number, read_version
 from hgs.attestation.ci_policy.xml_form import (
     BASE,
-    NAMESPACE,
     OPTIONS,
     RULE_ELEMENTS,
     RULE_NAMES,
@@ -41,13 +39,10 @@ from hgs.attestation.ci_policy.xml_form import (
 from hgs.attestation.errors import Malformed, Unsupported
 
 T = TypeVar("T")
-_SCHEMA: Final = "{http://www.w3.org/2001/XMLSchema-instance}"
-_VERSION: Final = re.compile(r"\d{1,5}(\.\d{1,5}){0,3}")
 _OID: Final = re.compile(r"[0-2](\.\d{1,9}){1,20}")
 _MACROS: Final = re.compile(r"(?:\$\([A-Za-z_][\w.]*\))+", re.ASCII)
 _MACRO: Final = re.compile(r"\$\(([^)]+)\)")
 _GUID: Final = re.compile(r"\{?[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}?")
-_NUMBER: Final = re.compile(r"\d{1,10}")
 _IDS: Final = re.compile(r"ID_[A-Z][_A-Z0-9]{0,200}")
 _GENERIC: Final = {"Match": FileRuleKind.ALLOW, "Exclude": FileRuleKind.DENY, "Attribute": FileRuleKind.ATTRIBUTE}
 _PARTS: Final = {
@@ -63,78 +58,11 @@ def read_policy_xml(data: bytes, format_version: int | None = None) -> PolicyDoc
     Raises ``TooLarge``, ``Malformed``, and ``Unsupported`` for AppID tagging policies and for elements that are not
     known here.
     """
-    return _XmlReader(_Element(parse_xml(data))).read(format_version)
-
-
-class _Element:
-    """An element that is read strictly: `only` refuses every other attribute and child."""
-
-    def __init__(self, element: etree._Element) -> None:
-        self._element = element
-        self.name = etree.QName(element).localname
-        if etree.QName(element).namespace != NAMESPACE:
-            raise Malformed(f"The policy's XML has an element of another namespace: {self.name}.")
-
-    def only(self, attributes: Iterable[str] = (), children: Iterable[str] = ()) -> "_Element":
-        unknown = {str(key) for key in self._element.attrib if not str(key).startswith(_SCHEMA)} - set(attributes)
-        if unknown:
-            raise Unsupported(f"The policy's {self.name} has an attribute that is not supported: {min(unknown)}.")
-        unknown = {child.name for child in self.children()} - set(children)
-        if unknown:
-            raise Unsupported(f"The policy's {self.name} has an element that is not supported: {min(unknown)}.")
-        return self
-
-    def children(self) -> list["_Element"]:
-        return [_Element(child) for child in self._element]
-
-    def child(self, name: str) -> "_Element | None":
-        found = [child for child in self.children() if child.name == name]
-        if len(found) > 1:
-            raise Malformed(f"The policy's {self.name} has more than one {name}.")
-        return found[0] if found else None
-
-    def listed(self, name: str, *items: str) -> list["_Element"]:
-        """The children of the child ``name``, which are all called one of ``items``; none if there is no such child."""
-        child = self.child(name)
-        return child.only(("Workaround",), items).children() if child else []
-
-    def need(self, name: str) -> "_Element":
-        found = self.child(name)
-        if found is None:
-            raise Malformed(f"The policy's {self.name} lacks {name}.")
-        return found
-
-    @property
-    def text(self) -> str:
-        """The text of an element that holds nothing else."""
-        self.only()
-        return self._element.text or ""
-
-    def get(self, name: str, default: str = "") -> str:
-        return str(self._element.get(name, default))
-
-    def must(self, name: str) -> str:
-        value = self.get(name)
-        if not value:
-            raise Malformed(f"A {self.name} of the policy lacks {name}.")
-        return value
-
-    def hex(self, name: str) -> bytes:
-        try:
-            return bytes.fromhex(self.get(name))
-        except ValueError as error:
-            raise Malformed(f"A {self.name} of the policy has a {name} that is not hexadecimal.") from error
-
-    def number(self, name: str, most: int, default: int = 0) -> int:
-        return _number(self.get(name, str(default)), most, f"{self.name}'s {name}")
-
-    def version(self, name: str) -> Version | None:
-        value = self.get(name)
-        return _version(value, f"{self.name}'s {name}") if value else None
+    return _XmlReader(XmlElement(parse_xml(data))).read(format_version)
 
 
 class _XmlReader:
-    def __init__(self, root: _Element) -> None:
+    def __init__(self, root: XmlElement) -> None:
         self._root = root
         self._ekus: dict[str, int] = {}
         self._rules: dict[str, int] = {}
@@ -156,7 +84,7 @@ class _XmlReader:
         return PolicyDocument(
             body=CiPolicyBody(**{**body.__dict__, **ids}),
             options=options,
-            version=_version(root.need("VersionEx").text, "VersionEx"),
+            version=read_version(root.need("VersionEx").text, "VersionEx"),
             policy_type=policy_type,
             platform=_guid(root.need("PlatformID").text),
             format_version=chosen,
@@ -205,12 +133,14 @@ class _XmlReader:
             update_signers=self._signer_list("UpdatePolicySigners"),
             ci_signers=self._signer_list("CiSigners"),
             scenarios=tuple(map(self._scenario, elements)),
-            hvci_options=_number(hvci.text, 0xFFFFFFFF, "HvciOptions") if hvci else 0,
+            hvci_options=read_number(hvci.text, 0xFFFFFFFF, "HvciOptions") if hvci else 0,
             settings=tuple(sorted([*settings, *of_options], key=_setting_order)),
             supplemental_signers=self._signer_list("SupplementalPolicySigners"),
         )
 
-    def _items(self, elements: list[_Element], index: dict[str, int], read: Callable[[_Element], T]) -> tuple[T, ...]:
+    def _items(
+        self, elements: list[XmlElement], index: dict[str, int], read: Callable[[XmlElement], T]
+    ) -> tuple[T, ...]:
         index |= _by_id((element.must("ID") for element in elements), elements[0].name if elements else "")
         return tuple(map(read, elements))
 
@@ -218,7 +148,7 @@ class _XmlReader:
         elements = (element.only(("SignerId",)) for element in self._root.listed(name, name.removesuffix("s")))
         return tuple(_find(self._signers, element.must("SignerId")) for element in elements)
 
-    def _rule(self, element: _Element) -> FileRule:
+    def _rule(self, element: XmlElement) -> FileRule:
         generic = element.name == "FileRule"
         element.only((*_RULE_ATTRIBUTES, *(("Type",) if generic else ())))
         kind = _GENERIC.get(element.get("Type")) if generic else RULE_ELEMENTS.get(element.name)
@@ -246,7 +176,7 @@ class _XmlReader:
             raise Malformed(f"The policy uses a macro that it does not define: {unknown[0][:60]}.")
         return tuple(self._macros[name] for name in names)
 
-    def _signer(self, element: _Element) -> Signer:
+    def _signer(self, element: XmlElement) -> Signer:
         element.only(("ID", "Name", "SignTimeAfter"), _SIGNER_PARTS)
         root = element.need("CertRoot").only(("Type", "Value"))
         kind, value = root.must("Type"), root.hex("Value")
@@ -269,7 +199,7 @@ class _XmlReader:
             id=element.must("ID"),
         )
 
-    def _key_usages(self, element: _Element) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def _key_usages(self, element: XmlElement) -> tuple[tuple[int, ...], tuple[int, ...]]:
         found: tuple[list[int], list[int]] = ([], [])
         for child in element.children():
             if child.name == "CertEKU":
@@ -279,11 +209,11 @@ class _XmlReader:
                 found[bool(condition)].append(_find(self._ekus, child.must("ID")))
         return tuple(found[0]), tuple(found[1])
 
-    def _references(self, element: _Element, name: str, attribute: str) -> tuple[int, ...]:
+    def _references(self, element: XmlElement, name: str, attribute: str) -> tuple[int, ...]:
         children = (child.only((attribute,)) for child in element.children() if child.name == name)
         return tuple(_find(self._rules, child.must(attribute)) for child in children)
 
-    def _scenario(self, element: _Element) -> Scenario:
+    def _scenario(self, element: XmlElement) -> Scenario:
         element.only(("ID", "FriendlyName", "Value", "InheritedScenarios", "MinimumHashAlgorithm"), _GROUPS)
         inherited = [item for item in element.get("InheritedScenarios").split(",") if item]
         product, test, test_signing = (self._group(element.child(name)) for name in _GROUPS)
@@ -298,7 +228,7 @@ class _XmlReader:
             id=element.must("ID"),
         )
 
-    def _group(self, element: _Element | None) -> SignerGroup:
+    def _group(self, element: XmlElement | None) -> SignerGroup:
         if element is None:
             return SignerGroup()
         element.only(children=("AllowedSigners", "DeniedSigners", "FileRulesRef"))
@@ -317,12 +247,12 @@ class _XmlReader:
             else (),
         )
 
-    def _use(self, element: _Element, exception: str, attribute: str) -> SignerUse:
+    def _use(self, element: XmlElement, exception: str, attribute: str) -> SignerUse:
         element.only(("SignerId",), (exception,))
         signer = _find(self._signers, element.must("SignerId"))
         return SignerUse(signer, self._references(element, exception, attribute))
 
-    def _setting(self, element: _Element) -> SecureSetting:
+    def _setting(self, element: XmlElement) -> SecureSetting:
         element.only(("Provider", "Key", "ValueName"), ("Value",))
         values = element.need("Value").only(children=_VALUES).children()
         if len(values) != 1:
@@ -341,7 +271,7 @@ _SIGNER_PARTS: Final = ("CertRoot", "CertEKU", "FileAttribRef", *_SIGNER_NAMES)
 _GROUPS: Final = ("ProductSigners", "TestSigners", "TestSigningSigners")
 
 
-def _named(element: _Element | None) -> str:
+def _named(element: XmlElement | None) -> str:
     return element.only(("Value",)).get("Value") if element else ""
 
 
@@ -361,13 +291,13 @@ def _binary(text: str) -> bytes:
 
 _VALUES: Final[dict[str, Callable[[str], bool | int | bytes | str]]] = {
     "Boolean": _boolean,
-    "DWord": lambda text: _number(text, 0xFFFFFFFF, "setting"),
+    "DWord": lambda text: read_number(text, 0xFFFFFFFF, "setting"),
     "Binary": _binary,
     "String": str,
 }
 
 
-def _eku(element: _Element) -> bytes:
+def _eku(element: XmlElement) -> bytes:
     element.only(("ID", "Value", "OID", "FriendlyName"))
     oid = element.get("OID")
     if not oid:
@@ -390,20 +320,6 @@ def _find(index: dict[str, int], item: str) -> int:
     if item not in index:
         raise Malformed(f"The policy refers to {item[:60]!r}, which it does not have.")
     return index[item]
-
-
-def _number(text: str, most: int, what: str) -> int:
-    if not _NUMBER.fullmatch(text.strip()) or int(text) > most:
-        raise Malformed(f"The policy's {what} is no number up to {most}.")
-    return int(text)
-
-
-def _version(text: str, what: str) -> Version:
-    parts = [int(part) for part in text.strip().split(".")] if _VERSION.fullmatch(text.strip()) else [1 << 16]
-    if max(parts) > 0xFFFF:
-        raise Malformed(f"The policy's {what} is no version such as 10.0.0.0.")
-    major, minor, build, revision = (*parts, 0, 0, 0)[:4]
-    return major, minor, build, revision
 
 
 def _guid(text: str) -> UUID:
