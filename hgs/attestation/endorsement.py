@@ -34,10 +34,15 @@ class EndorsementKey:
 
 @dataclass(frozen=True)
 class KnownHost:
-    """What HGS has registered about an endorsement key. ``without_certificate``: admitted by force, v1."""
+    """What HGS has registered about an endorsement key.
+
+    ``without_certificate``: admitted by force, v1. ``only_by``: the protocol version (``v1`` or ``v2``) that it is
+    registered for, where the host speaks the other; such a host does not pass.
+    """
 
     name: str
     without_certificate: bool = False
+    only_by: str = ""
 
 
 @dataclass(frozen=True)

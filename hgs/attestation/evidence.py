@@ -50,6 +50,12 @@ def check_endorsement(result: Judgement, endorsement: EndorsementKey, trust: End
         )
         raise result.refuse(j.EK_KNOWN, sentence, evidence)
     result.host_name = host.name
+    if host.only_by:
+        sentence = (
+            f"{host.name} is registered for protocol version {host.only_by} and attested by the other. "
+            "Approve its identity for that version, or let it attest by the version it is registered for."
+        )
+        raise result.refuse(j.EK_KNOWN, sentence, evidence)
     result.passed(j.EK_KNOWN, f"The endorsement key is registered as {host.name}.", evidence)
     certificate = endorsement.certificate
     if host.without_certificate:

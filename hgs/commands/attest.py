@@ -64,8 +64,9 @@ class Evidence:
         """Which host this may be, in the version that it speaks, and the TPM makers it may come from."""
         host, makers = self.host, self.found.trusted.authorities
         known = None
-        if host is not None and host.policy_version == self.version:
-            known = KnownHost(host.name, without_certificate=not host.ek_certificate)
+        if host is not None:
+            only_by = "" if host.policy_version == self.version else PolicyVersion(host.policy_version).label
+            known = KnownHost(host.name, without_certificate=not host.ek_certificate, only_by=only_by)
         return EndorsementTrust({self.endorsement.ek_hash: known}.get, makers.roots, makers.intermediates)
 
 

@@ -58,7 +58,10 @@ def test_a_host_without_a_certificate_attests_by_version_1(client: Client, first
 
 def test_it_does_not_pass_by_version_2_whatever_certificate_it_shows(client: Client, first_version: Host) -> None:
     assert first_version.begin(client).message == hgsa.UnauthorizedErrorReply(False)
-    assert not Attestation.objects.get().passed
+    kept = Attestation.objects.get()
+    assert (kept.passed, kept.proven) == (False, False)
+    (failed,) = [check for check in kept.verdict["checks"] if check["outcome"] == "failed"]
+    assert failed["sentence"].startswith("hv01 is registered for protocol version v1")
 
 
 def test_a_host_of_version_2_is_unknown_to_version_1(client: Client, fabric: Trusting, hv01: Host) -> None:
