@@ -43,7 +43,8 @@ HOST_KEY_CHECKS: Final[Mapping[str, FailureKind]] = {
 """The checks of host key mode in their order."""
 
 _SHOWN_GROUPS: Final = 12
-_RECORDED_GROUPS: Final = 100
+_RECORDED_GROUPS: Final = 1100
+"""Windows itself signs nobody in who has more than 1,015."""
 _NOT_BOUND: Final = (
     "The ticket is not bound to this request: over plain HTTP, somebody on the way could have changed what it asks for."
 )
@@ -153,12 +154,12 @@ def judge_host_key(
 def _member_of(checks: Judgement, account: DomainAccount, groups: Sequence[NamedGroup]) -> NamedGroup:
     held = set(account.groups)
     found = next((group for group in groups if group.sid in held), None)
+    evidence = {"groups": ", ".join(map(str, account.groups[:_RECORDED_GROUPS]))}
     if found is not None:
         sentence = f"{account.name} is a member of the host group {found.name}."
-        checks.passed(GROUP, sentence, {"group": found.name, "sid": str(found.sid)})
+        checks.passed(GROUP, sentence, {"group": found.name, "sid": str(found.sid), **evidence})
         return found
-    held_sids = ", ".join(map(str, account.groups[:_RECORDED_GROUPS]))
-    evidence = {"groups": held_sids, "registered": ", ".join(group.name for group in groups)}
+    evidence["registered"] = ", ".join(group.name for group in groups)
     if not groups:
         raise checks.refuse(GROUP, f"{account.name} is in no registered host group: HGS knows none.", evidence)
     real = [sid for sid in account.groups if sid.authority == NT_AUTHORITY]
