@@ -2,8 +2,9 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 from django.db import connection, transaction
 
@@ -18,33 +19,32 @@ def unhurried_transaction() -> Iterator[None]:
     another transaction, it is an ordinary one.
     """
     with ExitStack() as stack:
-        if connection.vendor == "sqlite" and not connection.in_atomic_block:
-            stack.enter_context(_turn())
+        if connection.vendor != "sqlite" or connection.in_atomic_block:
+            stack.enter_context(transaction.atomic())
+        else:
+            give_way = stack.enter_context(_turn())
             stack.enter_context(_without_waiting_for_the_disk())
-        stack.enter_context(transaction.atomic())
+            stack.enter_context(transaction.atomic())
+            transaction.on_commit(give_way)  # before what else waits for the commit
         yield
 
 
 @contextmanager
-def _turn() -> Iterator[None]:
-    """Wait for the database's one place to write, in a queue that the system keeps.
+def _turn() -> Iterator[Callable[[], None]]:
+    """Wait for the database's one place to write, in a queue that the system keeps; gives what leaves it early.
 
     SQLite itself asks again and again, ever less often: with some threads writing all the time, one of them may not
     get its turn for seconds. Only order hangs on the queue: whoever cannot join it waits as SQLite does.
     """
     connection.ensure_connection()
-    name = str(connection.settings_dict["NAME"])
-    try:
-        queue = os.open(f"{name}-queue", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) if os.path.isabs(name) else -1  # noqa: PTH117
-    except OSError:
-        queue = -1
-    try:
-        if queue >= 0:
-            fcntl.flock(queue, fcntl.LOCK_EX)
-        yield
-    finally:
-        if queue >= 0:
-            os.close(queue)
+    name = Path(str(connection.settings_dict["NAME"]))
+    with ExitStack() as place:
+        if name.is_absolute():
+            with suppress(OSError):
+                queue = os.open(f"{name}-queue", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                place.callback(os.close, queue)
+                fcntl.flock(queue, fcntl.LOCK_EX)
+        yield place.close
 
 
 @contextmanager

@@ -1,5 +1,9 @@
 """A transaction that need not wait for the disk, and the others, which do."""
 
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from django.db import connection, transaction
 
@@ -54,3 +58,50 @@ def test_inside_a_transaction_that_waits_it_waits_too(sqlite: None) -> None:
         cursor.execute(f"PRAGMA synchronous={FULL}")
     with transaction.atomic(), unhurried_transaction():
         assert synchronous() == FULL
+
+
+@pytest.fixture
+def queue(sqlite: None, tmp_path: Path) -> Iterator[Path]:
+    """The queue's file, as if the database were a file."""
+    name = connection.settings_dict["NAME"]
+    connection.settings_dict["NAME"] = str(tmp_path / "hgs.sqlite3")
+    yield tmp_path / "hgs.sqlite3-queue"
+    connection.settings_dict["NAME"] = name
+
+
+def is_taken(queue: Path) -> bool:
+    with queue.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_has_the_queue_to_itself_until_it_is_committed(queue: Path) -> None:
+    seen: list[bool] = []
+    with unhurried_transaction():
+        assert is_taken(queue)
+        transaction.on_commit(lambda: seen.append(is_taken(queue)))
+    assert seen == [False], "what waits for the commit keeps nobody waiting"
+    assert not is_taken(queue)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_failure_leaves_the_queue(queue: Path) -> None:
+    def fail() -> None:
+        with unhurried_transaction():
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert not is_taken(queue)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_a_queue_it_waits_as_sqlite_does(queue: Path) -> None:
+    queue.mkdir()
+    with unhurried_transaction():
+        audit.record(system_actor("test"), "vm:created", target_type="vm", target_id=1, summary="Made")
+    assert AuditEvent.objects.count() == 1
