@@ -61,19 +61,20 @@ def forecast(actor: Actor, submission: Submission) -> PolicyForecast | None:
     return artefact_forecast(actor, unsaved, True)
 
 
-def baseline_difference(content: bytes, version: int) -> Difference:
+def baseline_difference(content: bytes, version: int, *, with_itself: bool = True) -> Difference:
     """A boot log compared with the nearest baseline of ``version``, enabled ones before disabled ones.
 
-    Raises Invalid for a log that cannot be read.
+    ``with_itself``: the same baseline, if it is trusted, counts too. Raises Invalid for a log that cannot be read.
     """
-    artefacts.read_baseline(content)
+    digest = artefacts.read_baseline(content).digest
     after = artefacts.measured_baseline(content)
+    rows = Baseline.objects.filter(policy_version=version)
     known = [
         (baseline, artefacts.measured_baseline(bytes(baseline.content)))
-        for baseline in Baseline.objects.filter(policy_version=version)
+        for baseline in (rows if with_itself else rows.exclude(digest=digest))
     ]
     if not known:
-        return Difference("", "It is the first baseline of this HGS: there is none to compare it with.")
+        return Difference("", "It is the only baseline of this HGS: there is none to compare it with.")
     closest, before = min(
         known, key=lambda pair: (not pair[0].is_enabled, distance(pair[1], after), pair[0].name.lower())
     )
@@ -85,21 +86,30 @@ def baseline_difference(content: bytes, version: int) -> Difference:
 
 
 def _of_baseline(submission: Submission) -> Difference:
-    return baseline_difference(bytes(submission.content), submission.policy_version)
+    return baseline_difference(
+        bytes(submission.content), submission.policy_version, with_itself=_is_pending(submission)
+    )
+
+
+def _is_pending(submission: Submission) -> bool:
+    """What was approved is trusted by now; what it changed then shows beside the others."""
+    return submission.state == SubmissionState.PENDING
 
 
 def _of_ci_policy(submission: Submission) -> Difference:
     after = parse_ci_policy(bytes(submission.content))
     known = list(CiPolicy.objects.filter(policy_version=submission.policy_version))
     same = next((item for item in known if item.digest == after.digest), None)
-    if same is not None:
+    if same is not None and not _is_pending(submission):
+        known.remove(same)
+    elif same is not None:
         return Difference(same.name, f"It is the same as the CI policy {same.name}.")
     readable = [(item.name, policy) for item in known if (policy := _readable(bytes(item.content))) is not None]
     # A policy of the same name, whatever its version at the end, is what this one replaces.
     related = [pair for pair in readable if _stem(pair[0]) == _stem(submission.name)]
     closest = nearest(after, related or readable)
     if closest is None:
-        return Difference("", "It is the first CI policy of this HGS: there is none to compare it with.")
+        return Difference("", "It is the only CI policy of this HGS: there is none to compare it with.")
     name, before = closest
     return Difference(name, f"Compared with the CI policy {name}:", _grouped(compare_policies(before, after)))
 

@@ -92,7 +92,18 @@ def test_the_first_of_its_kind_has_nothing_to_be_compared_with(initialised: None
     for kind, content in (("baseline", log_of(Boot())), ("ci-policy", build_ci_policy("x"))):
         found = diff(kind, content)
         assert (found.against, found.changes) == ("", ())
-        assert "first" in found.sentence
+        assert "only" in found.sentence
+
+
+def test_what_was_approved_is_compared_with_the_others(fabric: Trusting) -> None:
+    approved = fabric("baseline", "newer", log_of(Boot(revoked=())))
+    found = difference(ADMIN, approved)
+    assert found is not None
+    assert (found.against, bool(found.changes)) == ("r1", True)
+    policy = fabric("ci-policy", "hosts-2", ci_policy(1))
+    found = difference(ADMIN, policy)
+    assert found is not None
+    assert (found.against, bool(found.changes)) == ("hosts", True)
 
 
 # ---- CI policies ---------------------------------------------------------------------------------------------------
