@@ -16,29 +16,47 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("attestation_id", required=False)
 @click.option("--host", default="", help="Of this host alone.")
+@click.option("--outcome", type=click.Choice(["passed", "failed", "rehearsal"]), help="Of this outcome alone.")
+@click.option("--mode", type=click.Choice(["tpm", "ad", "host-key"]), help="Of this mode alone.")
+@click.option("--reason", default="", help="With this AttestationSubStatus, for example SecureBoot.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 200))
 @output_option
 @on_node
-def attestations(actor: "Actor", attestation_id: str | None, host: str, limit: int, output: Format) -> None:
+def attestations(
+    actor: "Actor",
+    attestation_id: str | None,
+    host: str,
+    outcome: str | None,
+    mode: str | None,
+    reason: str,
+    limit: int,
+    output: Format,
+) -> None:
     """List the latest attestations, or show one check by check."""
     from hgs.selectors import attestations as selectors
 
     if attestation_id:
         _show_attestation(by_id(selectors.attestations(actor), attestation_id, "attestation"), output)
         return
+    found = selectors.filtered(actor, host=host, outcome=outcome or "", mode=mode or "", sub_status=reason)
     rows = [
         {
             "id": str(item.id),
             "at": item.at.isoformat(timespec="seconds"),
-            "host": item.host_name or item.ek_hash[:16],
+            "host": item.host_name or item.identity[:16],
+            "identity": item.identity,
+            "mode": f"{item.get_mode_display()} {item.get_policy_version_display()}",
+            "is_rehearsal": item.is_rehearsal,
             "status": item.status,
             "sub_statuses": ", ".join(item.verdict["sub_statuses"]),
             "certificate_not_after": item.certificate_not_after and item.certificate_not_after.isoformat(),
         }
-        for item in selectors.latest(actor, host, limit)
+        for item in selectors.filtered(actor, host=host, outcome=outcome or "", mode=mode or "", sub_status=reason)[
+            :limit
+        ]
     ]
-    columns = [("id", "ID"), ("at", "AT"), ("host", "HOST"), ("status", "STATUS"), ("sub_statuses", "WHY")]
-    show_rows(rows, columns, output)
+    columns = [("id", "ID"), ("at", "AT"), ("host", "HOST"), ("mode", "MODE"), ("status", "STATUS")]
+    show_rows(rows, [*columns, ("sub_statuses", "WHY")], output)
 
 
 def _show_attestation(found: "Attestation", output: Format) -> None:
@@ -49,14 +67,30 @@ def _show_attestation(found: "Attestation", output: Format) -> None:
         "id": str(found.id),
         "at": found.at.isoformat(timespec="seconds"),
         "host": found.host_name,
-        "ek_hash": found.ek_hash,
+        "identity": found.identity,
+        "mode": f"{found.get_mode_display()} {found.get_policy_version_display()}",
+        "is_rehearsal": found.is_rehearsal,
         "status": found.status,
+        "status_number": verdict.status.number,
+        "sub_statuses": [item.value for item in verdict.sub_statuses],
+        "warnings": list(verdict.warnings),
         "certificate_not_after": found.certificate_not_after and found.certificate_not_after.isoformat(),
         "verdict": found.verdict,
         "checks": [f"{check.outcome.value:8} {check.code}: {check.sentence}" for check in verdict.checks],
     }
-    fields = [("id", "Attestation"), ("at", "At"), ("host", "Host"), ("ek_hash", "EK SHA-256"), ("status", "Status")]
-    show_record(record, [*fields, ("certificate_not_after", "Certificate until"), ("checks", "Checks")], output)
+    fields = [
+        ("id", "Attestation"),
+        ("at", "At"),
+        ("host", "Host"),
+        ("identity", "Identity (SHA-256)"),
+        ("mode", "Mode"),
+        ("status", "AttestationStatus"),
+        ("sub_statuses", "AttestationSubStatus"),
+        ("warnings", "Warnings"),
+        ("certificate_not_after", "Certificate until"),
+        ("checks", "Checks"),
+    ]
+    show_record(record, fields, output)
 
 
 @click.command()

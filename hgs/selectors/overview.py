@@ -2,17 +2,21 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
+from django.db.models import Model
 from django.utils import timezone
 
 from hgs.models import (
     Attestation,
     Baseline,
     CiPolicy,
+    DomainHost,
+    HostKey,
     KeyPurpose,
     KeyRelease,
+    OperationMode,
     ServiceConfiguration,
     ServiceKey,
     Submission,
@@ -26,7 +30,10 @@ from portal.kernel.policy import require
 
 @dataclass(frozen=True)
 class Counts:
-    """Numbers of the overview; ``passed``, ``failed``, ``released`` and ``refused`` are of the last 24 hours."""
+    """Numbers of the overview; ``passed``, ``failed``, ``released`` and ``refused`` are of the last 24 hours.
+
+    ``hosts`` are those of the mode in force.
+    """
 
     pending: int
     hosts: int
@@ -92,7 +99,7 @@ def _service() -> Service:
         signing_fingerprint=_fingerprint(KeyPurpose.GUARDIAN_SIGNING),
         encryption_fingerprint=_fingerprint(KeyPurpose.GUARDIAN_ENCRYPTION),
         auto_approve=settings.HGS_AUTO_APPROVE,
-        counts=_counts(),
+        counts=_counts(OperationMode(configuration.mode) if configuration else OperationMode.TPM),
     )
 
 
@@ -102,13 +109,20 @@ def _fingerprint(purpose: KeyPurpose) -> str:
     )
 
 
-def _counts() -> Counts:
+_HOSTS: Final[dict[OperationMode, type[Model]]] = {
+    OperationMode.TPM: TpmHost,
+    OperationMode.ACTIVE_DIRECTORY: DomainHost,
+    OperationMode.HOST_KEY: HostKey,
+}
+
+
+def _counts(mode: OperationMode) -> Counts:
     since = timezone.now() - timedelta(hours=24)
-    attestations = Attestation.objects.filter(at__gte=since)
+    attestations = Attestation.objects.filter(at__gte=since, is_rehearsal=False)
     releases = KeyRelease.objects.filter(at__gte=since)
     return Counts(
         pending=Submission.objects.filter(state=SubmissionState.PENDING).count(),
-        hosts=TpmHost.objects.count(),
+        hosts=_HOSTS[mode]._default_manager.count(),
         baselines=Baseline.objects.filter(is_enabled=True).count(),
         ci_policies=CiPolicy.objects.filter(is_enabled=True).count(),
         passed=attestations.filter(passed=True).count(),

@@ -80,3 +80,18 @@ def test_a_single_capture_is_named_as_asked(node: Terminal, client: Client, hv01
 def test_the_ci_policy_in_force_is_no_news(node: Terminal) -> None:
     submission, _ = submit(FABRIC, "ci-policy", "again", CI_POLICY)
     assert node.gf_json("approval", str(submission.pk))["difference"]["changes"] == []
+
+
+def test_attestations_are_filtered_and_shown_by_the_originals_names(
+    node: Terminal, client: Client, hv01: Host, hv02: Host
+) -> None:
+    hv01.attest(client)
+    hv02.begin(client)
+    (failed,) = node.gf_json("attestations", "--outcome", "failed")
+    assert (failed["status"], failed["mode"]) == ("UnauthorizedHost", "TPM v2")
+    assert node.gf_json("attestations", "--mode", "ad") == []
+    assert node.gf_json("attestations", "--reason", "SecureBoot") == []
+    (passed,) = node.gf_json("attestations", "--host", "hv01")
+    shown = node.gf("attestations", passed["id"])
+    assert "AttestationStatus:" in shown
+    assert node.gf_json("attestations", passed["id"])["status_number"] == 100
