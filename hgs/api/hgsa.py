@@ -82,11 +82,11 @@ def endpoint(method: str) -> Callable[[_View[_P]], _View[_P]]:
                 return HttpResponse(status=405, headers={"Allow": method})
             try:
                 response = view(request, *args, **kwargs)
-                note_clock(request, response)
-                return response
             except (Unavailable, DatabaseError):
                 log.exception("attestation unavailable")
                 return reply(hgsa.UnavailableErrorReply(retryable=True))
+            note_clock(request, response)
+            return response
 
         update_wrapper(guarded, view)
         return csrf_exempt(never_cache(guarded))
