@@ -270,8 +270,12 @@ def verify_ek_chain(
 
     Returns the path, leaf first, root last. ``now`` is an aware time. Raises :class:`CertificateInvalid` with the
     nearest reason. No revocation is checked: TPM manufacturers publish hardly any.
+
+    The certificate says where a TPM was made, and that stays true when its date has passed: there must have been a
+    moment up to ``now`` at which the whole path was valid. :func:`valid_until` tells whether that is over.
     """
-    _check_validity(certificate, now)
+    if now < certificate.not_before:
+        raise CertificateInvalid(f"The EK certificate is not valid before {certificate.not_before:%Y-%m-%d}.")
     # A platform or attestation-key certificate of the same manufacturer must not do: its key may answer for anybody.
     if certificate.is_ca or not certificate.is_ek:
         raise CertificateInvalid("The certificate is not one of an endorsement key (usage 2.23.133.8.1).")
@@ -285,6 +289,11 @@ def verify_ek_chain(
             "Add the manufacturer's root and intermediate certificates to HGS."
         )
     return path
+
+
+def valid_until(path: Sequence[EkCertificate]) -> datetime:
+    """When the first certificate of a path runs out."""
+    return min(certificate.not_after for certificate in path)
 
 
 def _extend(
@@ -301,29 +310,27 @@ def _extend(
     for issuer in (*roots, *intermediates):
         if issuer.subject != last.issuer or issuer in path:
             continue
-        if not _may_issue(issuer, len(path) - 1, now) or not _signed_by(last, issuer):
+        longer = (*path, issuer)
+        if not _may_issue(issuer, len(path) - 1) or not _were_valid(longer, now) or not _signed_by(last, issuer):
             continue
-        found = _extend((*path, issuer), roots, intermediates, now)
+        found = _extend(longer, roots, intermediates, now)
         if found is not None:
             return found
     return None
 
 
-def _may_issue(issuer: EkCertificate, below: int, now: datetime) -> bool:
+def _may_issue(issuer: EkCertificate, below: int) -> bool:
     return (
         issuer.is_ca
         and issuer.may_sign_certificates
         and not issuer.unknown_critical
         and (issuer.path_length is None or issuer.path_length >= below)
-        and issuer.not_before <= now <= issuer.not_after
     )
 
 
-def _check_validity(certificate: EkCertificate, now: datetime) -> None:
-    if now < certificate.not_before:
-        raise CertificateInvalid(f"The EK certificate is not valid before {certificate.not_before:%Y-%m-%d}.")
-    if now > certificate.not_after:
-        raise CertificateInvalid(f"The EK certificate expired on {certificate.not_after:%Y-%m-%d}.")
+def _were_valid(path: Sequence[EkCertificate], now: datetime) -> bool:
+    """Whether all were valid at one moment that is not in the future."""
+    return max(certificate.not_before for certificate in path) <= min(now, valid_until(path))
 
 
 @lru_cache(maxsize=4096)

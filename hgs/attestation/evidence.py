@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from hgs.attestation import judgement as j
-from hgs.attestation.ekcert import verify_ek_chain
+from hgs.attestation.ekcert import valid_until, verify_ek_chain
 from hgs.attestation.endorsement import EndorsementKey, EndorsementTrust
 from hgs.attestation.errors import AttestationError, CertificateInvalid, LogMismatch
 from hgs.attestation.judgement import Judgement
@@ -73,6 +73,9 @@ def check_endorsement(result: Judgement, endorsement: EndorsementKey, trust: End
     shown = {"manufacturer": certificate.manufacturer, "issuer": certificate.issuer_name, "root": path[-1].subject_name}
     if certificate.quirks:
         shown["quirks"] = ", ".join(certificate.quirks)
+    if now > (end := valid_until(path)):
+        shown["valid_until"] = f"{end:%Y-%m-%d}"
+        result.warnings.append(f"The endorsement key's certificate, or one above it, ran out on {end:%Y-%m-%d}.")
     result.passed(j.EK_CERTIFICATE, f"The endorsement key's certificate leads to {path[-1].subject_name}.", shown)
 
 

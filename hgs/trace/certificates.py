@@ -36,7 +36,7 @@ def own_certificates(facts: Facts) -> Iterable[Told]:
         yield passed("No certificate of HGS is near its end.")
 
 
-def tpm_makers(facts: Facts) -> Iterable[Told]:
+def tpm_makers(_: Facts) -> Iterable[Told]:
     """The trusted makers' certificates can be used."""
     known = [
         (root.name, root.is_root, parse_ek_certificate(bytes(root.certificate)))
@@ -46,14 +46,11 @@ def tpm_makers(facts: Facts) -> Iterable[Told]:
         if TpmHost.objects.exclude(ek_certificate=b"").exists():
             yield failed("No TPM maker's root is trusted, so no TPM certificate leads anywhere.", _ADD_ROOT)
         return
-    over = [name for name, _, certificate in known if certificate.not_after <= facts.now]
-    if over:
-        yield warning(f"Certificates of TPM makers have ended: {named(over)}.", f"{_ADD_ROOT}, and remove the old one.")
     lost = list(_without_root([certificate for _, _, certificate in known]))
     if lost:
         names = [name for name, _, certificate in known if certificate.der in lost]
         yield warning(f"Intermediate certificates lead to no trusted root: {named(names)}.", _ADD_ROOT)
-    if not over and not lost:
+    if not lost:
         yield passed(f"Trusted, and of use: {counted(len(known), 'certificate')} of TPM makers.")
 
 

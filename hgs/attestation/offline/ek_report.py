@@ -4,15 +4,15 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from asn1crypto import x509 as asn1_x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from hgs.attestation.ekcert import MAX_DEPTH, EkCertificate, parse_ek_certificate, verify_ek_chain
+from hgs.attestation.ekcert import EkCertificate, parse_ek_certificate, valid_until, verify_ek_chain
 from hgs.attestation.errors import AttestationError, CertificateInvalid, Malformed, TooLarge
 from hgs.attestation.offline.uefi import one_line
 
@@ -135,46 +135,15 @@ def report_ek(certificate: EkCertificate, trusted: Iterable[EkCertificate], at: 
     try:
         path = verify_ek_chain(certificate, roots, others, at)
     except CertificateInvalid as error:
-        return _refused(certificate, roots, others, error, found, warnings)
+        return EkReport(False, "chain", error.message, found, (certificate.subject_name,), tuple(warnings))
     names = tuple(item.subject_name for item in path)
-    reason = f"The certificate leads to {path[-1].subject_name}, and was valid on {at:%Y-%m-%d}."
-    return EkReport(True, "accepted", reason, found, names, tuple(warnings))
-
-
-def _refused(
-    certificate: EkCertificate,
-    roots: Sequence[EkCertificate],
-    others: Sequence[EkCertificate],
-    error: CertificateInvalid,
-    found: dict[str, Any],
-    warnings: list[str],
-) -> EkReport:
-    for then in _dates(certificate, (*roots, *others)):
-        try:
-            path = verify_ek_chain(certificate, roots, others, then)
-        except CertificateInvalid:
-            continue
-        names = tuple(item.subject_name for item in path)
-        reason = (
-            f"{error.message} Apart from the date the chain is sound: on {then:%Y-%m-%d} it led to "
-            f"{path[-1].subject_name}. HGS demands that every certificate of the chain is valid when it attests."
+    reason = f"The certificate leads to {path[-1].subject_name}."
+    if at > (end := valid_until(path)):
+        warnings.append(
+            f"The certificate, or one above it, ran out on {end:%Y-%m-%d}. It says where the TPM was made, which stays "
+            "true: attestation accepts it and warns."
         )
-        return EkReport(False, "expired", reason, found, names, tuple(warnings))
-    return EkReport(False, "chain", error.message, found, (certificate.subject_name,), tuple(warnings))
-
-
-def _dates(certificate: EkCertificate, trusted: Sequence[EkCertificate]) -> list[datetime]:
-    """Days of the certificate's validity on which a whole chain may be valid, to tell a wrong date from the rest."""
-    day = timedelta(days=1)
-    found = [certificate.not_after - day, certificate.not_before + day]
-    issuer = certificate.issuer
-    for _ in range(MAX_DEPTH):
-        above = [item for item in trusted if item.subject == issuer][:4]
-        found += [then for item in above for then in (item.not_after - day, item.not_before + day)]
-        if not above:
-            break
-        issuer = above[0].issuer
-    return [then for then in found if certificate.not_before <= then <= certificate.not_after]
+    return EkReport(True, "accepted", reason, found, names, tuple(warnings))
 
 
 def _sorted(trusted: Iterable[EkCertificate]) -> tuple[list[EkCertificate], list[EkCertificate]]:

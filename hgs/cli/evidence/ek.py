@@ -40,7 +40,7 @@ _FIELDS: Final = (
 def ek(context: click.Context, cert: Path, roots: Path, at: str | None, as_json: bool) -> None:
     """Explain the endorsement-key certificate CERT and check that it leads to one of the trusted roots.
 
-    The rules are those of attestation: every certificate of the chain must be valid at the time.
+    The rules are those of attestation: a chain that was valid once stays good, and that it ran out is a warning.
 
     Exit code 0: the chain is good; 1: it is not; 2: the certificate cannot be read.
     """

@@ -50,12 +50,18 @@ def test_real_certificates_lead_to_their_roots(tmp_path: Path) -> None:
     assert len(found["path"]) == 3
 
 
-def test_a_certificate_that_expired_is_refused_and_said_to_be_sound_otherwise(tmp_path: Path) -> None:
+def test_a_certificate_that_ran_out_is_accepted_with_a_warning(tmp_path: Path) -> None:
     stm = sample("ekcerts/nuc-1__ek_cert_untouched.cer")
     code, found = ek(tmp_path, stm, FOLDER / "ekcerts", "--at", "2026-01-01")
-    assert (code, found["code"]) == (1, "expired")
-    assert "expired on 2024-02-23" in found["reason"]
-    assert "Apart from the date the chain is sound" in found["reason"]
+    assert (code, found["accepted"]) == (0, True)
+    assert any("ran out on 2024-02-23" in warning for warning in found["warnings"])
+
+
+def test_a_certificate_of_the_future_is_refused(tmp_path: Path) -> None:
+    stm = sample("ekcerts/nuc-1__ek_cert_untouched.cer")
+    code, found = ek(tmp_path, stm, FOLDER / "ekcerts", "--at", "2010-01-01")
+    assert code == 1
+    assert "not valid before 2014-02-23" in found["reason"]
 
 
 WRAPPED = {
