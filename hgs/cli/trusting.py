@@ -38,12 +38,17 @@ def tpm_root() -> None:
 @tpm_root.command("add")
 @click.argument("file", type=_FILE)
 @click.option("--name", default="", help="What to call it; its subject by default.")
+@click.option("--root", "as_root", is_flag=True, help="Trust begins here, though another authority signed it.")
 @on_node
-def add_root(actor: "Actor", file: Path, name: str) -> None:
-    """Trust the CA certificates in a file (one DER, or any number in PEM)."""
+def add_root(actor: "Actor", file: Path, name: str, as_root: bool) -> None:
+    """Trust the CA certificates in a file (one DER, or any number in PEM).
+
+    Self-signed ones become roots, others intermediates, which only help to reach a root. Some makers' roots were
+    signed by another authority: add those with --root.
+    """
     from hgs.commands.trust import add_tpm_root
 
-    for root in add_tpm_root(actor, name, file.read_bytes()):
+    for root in add_tpm_root(actor, name, file.read_bytes(), as_root=as_root):
         click.echo(f"{'Root' if root.is_root else 'Intermediate'} {root.name} trusted ({root.fingerprint[:16]}…).")
 
 

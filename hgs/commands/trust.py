@@ -19,14 +19,15 @@ from portal.kernel.policy import require
 MAX_CERTIFICATE_BYTES = 64 * 1024
 
 
-def add_tpm_root(actor: Actor, name: str, content: bytes) -> list[TrustedTpmRoot]:
+def add_tpm_root(actor: Actor, name: str, content: bytes, *, as_root: bool = False) -> list[TrustedTpmRoot]:
     """Trust the certificate authorities in ``content`` (one DER certificate, or any number in PEM).
 
-    A self-signed certificate becomes a root, any other an intermediate. Known ones are left as they are and returned
-    too. Raises Invalid for anything that is not a CA certificate.
+    A self-signed certificate becomes a root, any other an intermediate, unless ``as_root`` says that trust begins with
+    it: some makers' roots were signed by a public authority of their time. Known ones are returned too; only
+    ``as_root`` changes them. Raises Invalid for anything that is not a CA certificate.
     """
     require(may(actor, Action.CHANGE_TRUST))
-    return [_add_one(actor, name, der) for der in _certificates(content)]
+    return [_add_one(actor, name, der, as_root=as_root) for der in _certificates(content)]
 
 
 def _certificates(content: bytes) -> list[bytes]:
@@ -40,7 +41,7 @@ def _certificates(content: bytes) -> list[bytes]:
     return [base64.b64decode(block) for block in blocks]
 
 
-def _add_one(actor: Actor, name: str, der: bytes) -> TrustedTpmRoot:
+def _add_one(actor: Actor, name: str, der: bytes, *, as_root: bool) -> TrustedTpmRoot:
     authority = read_certificate_authority(der)
     fingerprint = hashlib.sha256(der).hexdigest()
     with transaction.atomic():
@@ -49,19 +50,23 @@ def _add_one(actor: Actor, name: str, der: bytes) -> TrustedTpmRoot:
             defaults={
                 "name": (name or authority.subject)[:200],
                 "certificate": der,
-                "is_root": authority.is_root,
+                "is_root": as_root or authority.is_root,
                 "added_at": timezone.now(),
                 "added_by": actor.name,
             },
         )
-        if created:
+        promoted = as_root and not root.is_root
+        if promoted:
+            root.is_root = True
+            root.save(update_fields=["is_root"])
+        if created or promoted:
             audit.record(
                 actor,
                 "tpm-root:added",
                 target_type="tpm-root",
                 target_id=root.id,
                 summary=f"TPM {'root' if root.is_root else 'intermediate'} {root.name} trusted.",
-                data={"fingerprint": fingerprint, "subject": authority.subject},
+                data={"fingerprint": fingerprint, "subject": authority.subject, "is_root": root.is_root},
             )
     return root
 

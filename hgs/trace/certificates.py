@@ -46,7 +46,8 @@ def tpm_makers(_: Facts) -> Iterable[Told]:
         if TpmHost.objects.exclude(ek_certificate=b"").exists():
             yield failed("No TPM maker's root is trusted, so no TPM certificate leads anywhere.", _ADD_ROOT)
         return
-    lost = list(_without_root([certificate for _, _, certificate in known]))
+    roots = {certificate.der for _, is_root, certificate in known if is_root}
+    lost = list(_without_root([certificate for _, _, certificate in known], roots))
     if lost:
         names = [name for name, _, certificate in known if certificate.der in lost]
         yield warning(f"Intermediate certificates lead to no trusted root: {named(names)}.", _ADD_ROOT)
@@ -57,12 +58,12 @@ def tpm_makers(_: Facts) -> Iterable[Told]:
 _ADD_ROOT: Final = "Add the maker's certificates: gf hgs tpm-root add FILE"
 
 
-def _without_root(known: list[EkCertificate]) -> Iterable[bytes]:
-    """Intermediates from which no chain of issuers reaches a self-signed certificate of the store."""
+def _without_root(known: list[EkCertificate], roots: set[bytes]) -> Iterable[bytes]:
+    """Intermediates from which no chain of issuers reaches a root of the store."""
     by_subject = {certificate.subject: certificate for certificate in known}
     for certificate in known:
         at, seen = certificate, {certificate.der}
-        while at.subject != at.issuer:
+        while at.der not in roots:
             above = by_subject.get(at.issuer)
             if above is None or above.der in seen:
                 yield certificate.der

@@ -41,7 +41,8 @@ def add_key(request: HttpRequest, actor: Actor) -> str:
 @deed("hgs:keys")
 def add_root(request: HttpRequest, actor: Actor) -> str:
     """Trust a TPM maker's certificates."""
-    roots = add_tpm_root(actor, " ".join(request.POST.get("name", "").split()), uploaded(request, "file"))
+    name, as_root = " ".join(request.POST.get("name", "").split()), request.POST.get("as_root") == "yes"
+    roots = add_tpm_root(actor, name, uploaded(request, "file"), as_root=as_root)
     return f"Trusted: {', '.join(root.name for root in roots)}."
 
 
