@@ -1,5 +1,6 @@
 """What gunicorn does in each process that serves HGS; it reads this module as its configuration."""
 
+import gc
 import os
 import socket
 import threading
@@ -43,7 +44,19 @@ def post_worker_init(_worker: Any) -> None:
     """Start noting that this node lives, once the process has loaded HGS."""
     from hgs.commands.clocks import keep_beating
 
+    _tidy_seldom()
     threading.Thread(target=keep_beating, args=(_ending,), name="node-beat", daemon=True).start()
+
+
+def _tidy_seldom() -> None:
+    """Spare Python's search for cycles what is loaded to stay, and search less often.
+
+    Nearly everything that a request makes is freed at once, without that search; as Python sets it, it takes an eighth
+    of the time of an attestation.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
 
 
 def worker_exit(_server: Any, _worker: Any) -> None:

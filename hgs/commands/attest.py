@@ -39,7 +39,9 @@ from portal.kernel.prepared_writes import PreparedInsert
 
 log = logging.getLogger(__name__)
 
-_HOST: Final = PreparedObject(TpmHost, lambda hosts: hosts.filter(ek_hash=PARAMETER).defer("ek_public"))
+_HOST: Final = PreparedObject(
+    TpmHost, lambda hosts: hosts.filter(ek_hash=PARAMETER).defer("ek_public", "approved_at", "approved_by")
+)
 _USED: Final = PreparedInsert(UsedContext)
 
 SWEEP_ONE_IN: Final = 64

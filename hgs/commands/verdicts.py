@@ -19,7 +19,7 @@ KEPT_PER_HOST: Final = 200
 """Attestations kept for each host that proved itself, and as many rehearsals."""
 KEPT_UNPROVEN: Final = 200
 """Attempts kept in all that nothing proved: anybody can send those, so they must not push others out."""
-SWEEP_ONE_IN: Final = 16
+SWEEP_ONE_IN: Final = 64
 """Old rows are removed at one attestation in so many."""
 
 _LOG: Final = Prepared(lambda: EvidenceLog.objects.filter(pk=PARAMETER).values_list("pk"))

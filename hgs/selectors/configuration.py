@@ -13,5 +13,10 @@ def configuration() -> ServiceConfiguration:
     """The configuration. Raises Unavailable while HGS is not initialised."""
     found = _CONFIGURATION.first()
     if found is None:
-        raise Unavailable("not-initialised", "HGS is not initialised.", "Run gf hgs init --trust-tpm on the HGS node.")
+        raise not_initialised()
     return found
+
+
+def not_initialised() -> Unavailable:
+    """What is raised until somebody has initialised HGS."""
+    return Unavailable("not-initialised", "HGS is not initialised.", "Run gf hgs init --trust-tpm on the HGS node.")

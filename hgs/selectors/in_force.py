@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -19,10 +19,11 @@ from hgs.attestation.baseline import Baseline as MeasuredBaseline
 from hgs.attestation.ci_policy import PolicyRules, parse_ci_policy
 from hgs.attestation.ekcert import EkCertificate, parse_ek_certificate
 from hgs.attestation.policies import NamedBaseline, NamedDigest, PolicySet
-from hgs.models import Baseline, CiPolicy, DumpKey, OperationMode, PolicyVersion, TrustedTpmRoot
+from hgs.models import Baseline, CiPolicy, DumpKey, OperationMode, PolicyVersion, ServiceConfiguration, TrustedTpmRoot
 from hgs.selectors import keys
-from hgs.selectors.configuration import configuration
+from hgs.selectors.configuration import not_initialised
 from hgs.selectors.policies import states
+from portal.kernel.prepared import Prepared
 
 _M = TypeVar("_M", Baseline, CiPolicy, DumpKey)
 
@@ -67,18 +68,22 @@ class InForce:
     trusted: Trusted
 
 
+_NOW: Final = Prepared(lambda: ServiceConfiguration.objects.values_list("mode", "trust_stamp"))
 _kept: Trusted | None = None
 
 
 def in_force() -> InForce:
     """What counts now. Raises Unavailable while HGS is not initialised or its keys do not open."""
     global _kept
-    found = configuration()
+    found = _NOW.first()
+    if found is None:
+        raise not_initialised()
+    mode, stamp = found
     kept = _kept
-    if kept is None or kept.stamp != found.trust_stamp:
+    if kept is None or kept.stamp != stamp:
         # The stamp was read first: what is read now is as new as the stamp, or newer, and is then read once more.
-        kept = _kept = _read(found.trust_stamp, kept)
-    return InForce(OperationMode(found.mode), kept)
+        kept = _kept = _read(stamp, kept)
+    return InForce(OperationMode(mode), kept)
 
 
 def authorities() -> Authorities:
