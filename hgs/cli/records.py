@@ -51,9 +51,7 @@ def attestations(
             "sub_statuses": ", ".join(item.verdict["sub_statuses"]),
             "certificate_not_after": item.certificate_not_after and item.certificate_not_after.isoformat(),
         }
-        for item in selectors.filtered(actor, host=host, outcome=outcome or "", mode=mode or "", sub_status=reason)[
-            :limit
-        ]
+        for item in found[:limit]
     ]
     columns = [("id", "ID"), ("at", "AT"), ("host", "HOST"), ("mode", "MODE"), ("status", "STATUS")]
     show_rows(rows, [*columns, ("sub_statuses", "WHY")], output)
