@@ -4,19 +4,24 @@ Each diagnostic is one small function that looks at one thing and tells what it 
 the modes in which it means something: what does not apply is not mentioned, so nothing raises a false alarm.
 """
 
+import logging
 from collections.abc import Iterable
 
 from django.db import DatabaseError
 from django.utils import timezone
 
+from hgs.attestation.errors import AttestationError
 from hgs.models import OperationMode, ServiceConfiguration
 from hgs.policy import Action, may
 from hgs.trace import artefacts, certificates, clocks, hosts, people, service
 from hgs.trace.findings import Diagnostic, Facts, Finding, Report, Result, failed, passed
 from portal.kernel.actor import Actor
+from portal.kernel.errors import DomainError
 from portal.kernel.policy import require
 
 __all__ = ["Finding", "Report", "Result", "trace"]
+
+log = logging.getLogger(__name__)
 
 DIAGNOSTICS: tuple[Diagnostic, ...] = (
     *service.DIAGNOSTICS,
@@ -52,5 +57,10 @@ def trace(actor: Actor) -> Report:
 
 
 def _run(diagnostic: Diagnostic, facts: Facts) -> Iterable[Finding]:
-    told = list(diagnostic.look(facts))
+    """What one diagnostic tells; what it meets keeps no other from looking."""
+    try:
+        told = list(diagnostic.look(facts))
+    except (DatabaseError, DomainError, AttestationError, OSError) as error:
+        told = [failed(f"This could not be looked at: {error}", "Look at the log of this node, at this minute.")]
+        log.exception("a diagnostic could not be run")
     return [Finding(diagnostic.code, diagnostic.title, diagnostic.group, each) for each in told]

@@ -120,6 +120,17 @@ def test_a_database_that_is_away_is_a_finding(initialised: None, monkeypatch: py
     assert set(alarms(trace(ADMIN))) == {"database"}
 
 
+def test_what_one_diagnostic_meets_keeps_no_other_from_looking(healthy: Trusting) -> None:
+    TrustedTpmRoot.objects.create(
+        name="damaged", certificate=b"damaged", fingerprint="c" * 64, is_root=True, added_at=NOW, added_by="ann"
+    )
+    report = trace(ADMIN)
+    found = alarms(report)
+    assert found["tpm-makers"][0] is Result.FAIL
+    assert "could not be looked at" in found["tpm-makers"][1]
+    assert any(item.code == "refused-hosts" for item in report.findings)
+
+
 def test_others_trace_nothing(initialised: None) -> None:
     with pytest.raises(Denied):
         trace(FABRIC)
