@@ -50,6 +50,10 @@ def read_document(path: Path) -> PolicyDocument:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write a file and say so."""
-    path.write_bytes(data)
+    """Write a file and say so. Raises CliError."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        reason = error.strerror or error
+        raise CliError(f"{path}: {reason}.", "Check the path and its permissions.", exit_code=UNUSABLE) from error
     click.echo(f"Wrote {path} ({len(data)} bytes).", err=True)

@@ -174,6 +174,14 @@ def test_an_unusable_file_is_a_sentence_and_exit_code_2(tmp_path: Path, command:
     assert "something in the file that it does not handle" not in result.output
 
 
+def test_a_file_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "policy.bin"
+    file.write_bytes(everything(7).serialise())
+    result = run("convert", file, "-o", tmp_path / "none" / "policy.xml")
+    assert result.exit_code == 2
+    assert "No such file or directory" in result.output
+
+
 def test_equal_policies_are_said_to_be_equal(tmp_path: Path) -> None:
     file = tmp_path / "policy.bin"
     file.write_bytes(everything(7).serialise())
