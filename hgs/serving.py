@@ -6,6 +6,8 @@ import socket
 import threading
 from typing import Any, Final
 
+from portal.kernel.readiness import tell_ready
+
 MOST_WORKERS: Final = 4
 """Processes by default at most: all of them write to one audit chain, so more seldom help."""
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
@@ -15,6 +17,11 @@ _ending = threading.Event()
 def default_workers() -> int:
     """One process for each core that this one may use, up to MOST_WORKERS."""
     return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+
+
+def when_ready(_server: Any) -> None:
+    """The address is bound: only now it is this HGS that answers there."""
+    tell_ready()
 
 
 def post_fork(server: Any, worker: Any) -> None:

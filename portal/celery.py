@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from celery import Celery
 from celery.signals import beat_init, worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+
+from portal.kernel.readiness import tell_ready
 
 app = Celery("guarded_fabric")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -20,6 +21,4 @@ app.autodiscover_tasks()
 @beat_init.connect
 def tell_that_it_is_ready(**_: Any) -> None:
     """Writes the file that GF_READY_FILE names, for whoever started this process and waits."""
-    path = os.environ.get("GF_READY_FILE")
-    if path:
-        Path(path).write_text("ready\n", encoding="ascii")
+    tell_ready()

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -33,6 +32,7 @@ from fabric.hyperv.state import write_whole
 from fabric.hyperv.virtual_machines import RUNNING, VirtualMachines
 from hgs.attestation.verdict import AttestationStatus
 from hgs.client import HgsRefused, KeyProtectionClient
+from portal.kernel.readiness import tell_ready
 
 log = structlog.get_logger(__name__)
 REPORT_SECONDS: Final = 15.0
@@ -210,6 +210,4 @@ def _survive(work: Callable[[], object]) -> None:
 
 
 def _say_ready(**_signal: Any) -> None:
-    path = os.environ.get("GF_READY_FILE")
-    if path:
-        Path(path).touch()
+    tell_ready()

@@ -104,7 +104,7 @@ def hgs() -> Process:
         name="hgs",
         command=(*MANAGE, "hgs", "--bind", f"127.0.0.1:{layout.HGS_PORT}"),
         environment=environment("hgs"),
-        is_ready=lambda: answers_http(f"{layout.HGS_URL}/livez"),
+        is_ready=lambda: _ready_file("hgs")() and answers_http(f"{layout.HGS_URL}/livez"),
     )
 
 
@@ -113,7 +113,7 @@ def portal() -> Process:
         name="portal",
         command=(*MANAGE, "portal", "--bind", f"127.0.0.1:{layout.PORTAL_PORT}"),
         environment=environment("portal"),
-        is_ready=lambda: answers_http(f"{layout.PORTAL_URL}/livez"),
+        is_ready=lambda: _ready_file("portal")() and answers_http(f"{layout.PORTAL_URL}/livez"),
     )
 
 

@@ -62,3 +62,15 @@ def test_the_domain_serves_kerberos_alone_and_on_the_loopback_address(tmp_path: 
     assert "interfaces = 127.0.0.1/8" in written
     assert "bind interfaces only = yes" in written
     assert "kdc = 127.0.0.1:8088" in made.kerberos_configuration.read_text()
+
+
+@pytest.mark.parametrize("service", ["hgs", "portal"])
+def test_who_else_answers_at_the_address_is_not_taken_for_the_service(
+    service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layout, "RUN", tmp_path)
+    monkeypatch.setattr(plan, "answers_http", lambda _: True)
+    process = getattr(plan, service)()
+    assert not process.is_ready()
+    process.ready_file.write_text("ready\n", encoding="ascii")
+    assert process.is_ready()

@@ -25,6 +25,7 @@ class Command(BaseCommand):
                 "-m",
                 "gunicorn",
                 "portal.wsgi:application",
+                "--config=python:portal.serving",
                 f"--bind={options['bind']}",
                 f"--workers={options['workers']}",
                 f"--threads={options['threads']}",
