@@ -1,16 +1,20 @@
 """What gunicorn does in each process that serves HGS; it reads this module as its configuration."""
 
 import gc
+import mmap
 import os
-import socket
 import threading
+import time
 from typing import Any, Final
 
-from portal.kernel.readiness import tell_ready
+from gunicorn.workers.gthread import ThreadWorker
 
 MOST_WORKERS: Final = 4
 """Processes by default at most: all of them write to one audit chain, so more seldom help."""
-_INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
+LET_OTHERS_GO_FIRST: Final = 0.002
+"""Seconds for each connection that this process has more than the emptiest one."""
+LONGEST_COURTESY: Final = 0.02
+_PLACES: Final = 256
 _ending = threading.Event()
 
 
@@ -19,32 +23,53 @@ def default_workers() -> int:
     return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
 
 
-def when_ready(_server: Any) -> None:
-    """The address is bound: only now it is this HGS that answers there."""
-    tell_ready()
+class Shares:
+    """How many connections each process has, in memory that all of them share; made before they fork."""
+
+    def __init__(self) -> None:
+        self._counts = memoryview(mmap.mmap(-1, 4 * _PLACES)).cast("i")
+
+    def note(self, age: int, connections: int) -> None:
+        """The process of this age (gunicorn numbers them) has so many."""
+        self._counts[age % _PLACES] = connections + 1  # 0: no such process
+
+    def forget(self, age: int) -> None:
+        """The process has ended."""
+        self._counts[age % _PLACES] = 0
+
+    def surplus(self, age: int) -> int:
+        """How many more the process has than the emptiest one."""
+        ours = self._counts[age % _PLACES]
+        return ours - min((count for count in self._counts if count), default=ours)
 
 
-def post_fork(server: Any, worker: Any) -> None:
-    """Accept from a socket of this process's own, beside the one that all share.
+shares = Shares()
 
-    Hosts keep their connections open. Processes that accept from one socket share those badly: whichever is awake when
-    many hosts connect at once takes nearly all, and keeps them while the others idle. Over sockets of their own on the
-    same address (SO_REUSEPORT) the system spreads them.
+
+class EvenWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
+    """Gunicorn's worker with threads, which leaves new connections to processes that have fewer.
+
+    Hosts keep their connections open. All processes wake for a new one, and whichever is faster takes it: when many
+    hosts connect at once that is nearly always the same, which keeps them while the others idle.
     """
-    if server.cfg.reuse_port:
-        shared = [listener for listener in worker.sockets if listener.family in _INTERNET]
-        worker.sockets = [*worker.sockets, *(_own(listener, server.cfg.backlog) for listener in shared)]
+
+    def accept(self, listener: Any) -> None:
+        """Take a new connection, unless an emptier process took it meanwhile."""
+        surplus = shares.surplus(self.age)
+        if surplus > 0:
+            time.sleep(min(surplus * LET_OTHERS_GO_FIRST, LONGEST_COURTESY))
+        super().accept(listener)
+        shares.note(self.age, self.nr_conns)
+
+    def notify(self) -> None:
+        """Called in each round of the worker's loop."""
+        super().notify()
+        shares.note(self.age, self.nr_conns)
 
 
-def _own(listener: Any, backlog: int) -> socket.socket:
-    own = socket.socket(listener.family, socket.SOCK_STREAM)
-    own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    own.bind(listener.getsockname())
-    own.setblocking(False)
-    own.listen(backlog)
-    return own
+def child_exit(_server: Any, worker: Any) -> None:
+    """The master saw a process end, however it did."""
+    shares.forget(worker.age)
 
 
 def post_worker_init(_worker: Any) -> None:

@@ -60,9 +60,8 @@ class Command(BaseCommand):
             "--threads",
             str(options["threads"]),
             "--worker-class",
-            "gthread",  # keeps connections open, also with one thread
+            "hgs.serving.EvenWorker",
             "--preload",  # what every process needs is loaded once, and shared
-            *(["--reuse-port"] if options["workers"] > 1 else []),
             "--worker-tmp-dir",
             _memory_folder(),
             "--limit-request-line",

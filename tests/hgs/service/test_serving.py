@@ -1,44 +1,68 @@
-"""Processes that serve HGS share its address, each with a socket of its own."""
+"""Processes that serve HGS share its connections evenly."""
 
-import select
-import socket
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from gunicorn.workers.gthread import ThreadWorker
 
 from hgs import serving
+from hgs.serving import EvenWorker, Shares
 
 
 @pytest.fixture
-def listener() -> socket.socket:
-    shared = socket.socket()
-    shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    shared.bind(("127.0.0.1", 0))
-    shared.listen(128)
-    return shared
+def shares(monkeypatch: pytest.MonkeyPatch) -> Shares:
+    monkeypatch.setattr(serving, "shares", Shares())
+    return serving.shares
 
 
-def after_fork(listener: socket.socket, *, reuse_port: bool) -> list[socket.socket]:
-    worker = SimpleNamespace(sockets=[listener])
-    serving.post_fork(SimpleNamespace(cfg=SimpleNamespace(reuse_port=reuse_port, backlog=128)), worker)
-    found: list[socket.socket] = worker.sockets
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long processes waited before they took a connection."""
+    found: list[float] = []
+
+    def take(worker: Any, _listener: object) -> None:
+        worker.nr_conns += 1
+
+    monkeypatch.setattr(serving.time, "sleep", found.append)
+    monkeypatch.setattr(ThreadWorker, "accept", take)
     return found
 
 
-def test_connections_are_spread_over_the_sockets(listener: socket.socket) -> None:
-    sockets = after_fork(listener, reuse_port=True)
-    assert sockets[0] is listener
-    assert len(sockets) == 2
-    clients = [socket.create_connection(listener.getsockname()) for _ in range(64)]
-    ready, _, _ = select.select(sockets, [], [], 5)
-    assert set(ready) == set(sockets), "each of the two got some of 64 connections"
-    for item in (*clients, *sockets):
-        item.close()
+def process(age: int, connections: int = 0) -> Any:
+    worker = EvenWorker.__new__(EvenWorker)
+    worker.age, worker.nr_conns = age, connections
+    serving.shares.note(age, connections)
+    return worker
 
 
-def test_a_process_that_serves_alone_needs_no_other_socket(listener: socket.socket) -> None:
-    assert after_fork(listener, reuse_port=False) == [listener]
-    listener.close()
+def test_the_emptiest_process_takes_a_connection_at_once(shares: Shares, waits: list[float]) -> None:
+    first, second = process(1), process(2)
+    first.accept(None)
+    assert waits == []
+    second.accept(None)
+    assert waits == []
+    assert (shares.surplus(1), shares.surplus(2)) == (0, 0)
+
+
+def test_a_fuller_process_lets_others_go_first_and_then_takes_it_all_the_same(
+    shares: Shares, waits: list[float]
+) -> None:
+    process(1, connections=1)
+    fuller = process(2, connections=4)
+    fuller.accept(None)
+    assert waits == [pytest.approx(3 * serving.LET_OTHERS_GO_FIRST)]
+    assert fuller.nr_conns == 5
+    process(3, connections=200).accept(None)
+    assert waits[-1] == serving.LONGEST_COURTESY
+
+
+def test_a_process_that_ended_keeps_nobody_waiting(shares: Shares, waits: list[float]) -> None:
+    process(1)
+    alone = process(2, connections=7)
+    serving.child_exit(None, SimpleNamespace(age=1))
+    alone.accept(None)
+    assert waits == []
 
 
 def test_there_is_a_process_for_each_core_and_no_more_than_help(monkeypatch: pytest.MonkeyPatch) -> None:
