@@ -38,15 +38,25 @@ def list_signers(actor: "Actor", output: Format) -> None:
 
 
 @signer.command("renew")
+@click.option(
+    "--compromised",
+    is_flag=True,
+    help="Its key may be known to others: trust nothing that it signed any more. Hosts attest again by themselves.",
+)
 @on_node
-def renew(actor: "Actor") -> None:
+def renew(actor: "Actor", compromised: bool) -> None:
     """Sign with a new signer from now on; the one before stays trusted until all it signed is over."""
     from django.utils import timezone
 
     from hgs.commands.signers import renew_signer
 
-    renewed = renew_signer(actor, timezone.now())
+    renewed = renew_signer(actor, timezone.now(), compromised=compromised)
     click.echo(f"New attestation signer: {renewed.fingerprint}")
+    if compromised:
+        click.echo(
+            "The one before is no longer trusted. Each host gets keys again once it has attested again, which it does "
+            "by itself."
+        )
 
 
 COMMANDS: Final[tuple[click.Command, ...]] = (signer,)

@@ -3,6 +3,8 @@
 Renewal leaves an overlap. The old signer signs nothing more but stays trusted, and in the bag of
 ``signingCertificates``, until every health certificate that it signed is over; then it is disabled. Several nodes may
 notice at the same moment that the time has come: one of them replaces the primary signer, the others use what it made.
+
+Where a signer's key may be known to others there is no overlap: whoever has it signs certificates for any host.
 """
 
 import logging
@@ -90,19 +92,24 @@ def keep_up(now: datetime) -> None:
         _retire(actor, signer)
 
 
-def renew_signer(actor: Actor, now: datetime) -> ServiceKey:
+def renew_signer(actor: Actor, now: datetime, *, compromised: bool = False) -> ServiceKey:
     """Replace the signer now, whatever is left of its life; the old one stays trusted for the overlap.
 
-    Raises Conflict when it was replaced at the same moment.
+    ``compromised``: its key may be known to others. Nothing that it or one before it signed counts from now on, so
+    every host attests again. Raises Conflict when it was replaced at the same moment.
     """
     require(may(actor, Action.MANAGE_KEYS))
-    renewed = _replace(actor, keys.primary_signer(), now)
+    renewed = _replace(actor, keys.primary_signer(), now, compromised=compromised)
     if renewed is None:
-        raise Conflict("signer-renewed", "The signer was renewed at the same moment.", "Look: gf hgs signer list")
+        raise Conflict(
+            "signer-renewed",
+            "The signer was renewed at the same moment; this renewal changed nothing.",
+            "Look (gf hgs signer list), and renew it once more if that is still needed.",
+        )
     return renewed
 
 
-def _replace(actor: Actor, current: ServiceKey, now: datetime) -> ServiceKey | None:
+def _replace(actor: Actor, current: ServiceKey, now: datetime, *, compromised: bool = False) -> ServiceKey | None:
     """Make a new primary signer in place of ``current``; None when another node was faster."""
     signer = new_signer(now)
     try:
@@ -112,19 +119,34 @@ def _replace(actor: Actor, current: ServiceKey, now: datetime) -> ServiceKey | N
             )
             if not replaced:
                 return None
+            ended = _end_trust() if compromised else []
             signer.save(force_insert=True)
-            audit.record(
-                actor,
-                "signer:renewed",
-                target_type="service-key",
-                target_id=signer.id,
-                summary="A new attestation signer signs health certificates; the one before stays trusted for "
-                f"{keys.OVERLAP.total_seconds() / 3600:.0f} hours.",
-                data={"fingerprint": signer.fingerprint, "before": current.fingerprint},
-            )
+            _audit_renewal(actor, signer, current, ended)
     except IntegrityError:  # another primary signer came in between
         return None
     return signer
+
+
+def _end_trust() -> list[str]:
+    """Disable every signer that signs no more; their fingerprints."""
+    former = ServiceKey.objects.filter(purpose=KeyPurpose.ATTESTATION_SIGNER, is_enabled=True, is_primary=False)
+    fingerprints = list(former.values_list("fingerprint", flat=True))
+    former.update(is_enabled=False)
+    return fingerprints
+
+
+def _audit_renewal(actor: Actor, signer: ServiceKey, before: ServiceKey, ended: list[str]) -> None:
+    fate = f"stays trusted for {keys.OVERLAP.total_seconds() / 3600:.0f} hours"
+    if ended:
+        fate = "is no longer trusted, since its key may be known to others"
+    audit.record(
+        actor,
+        "signer:renewed",
+        target_type="service-key",
+        target_id=signer.id,
+        summary=f"A new attestation signer signs health certificates; the one before {fate}.",
+        data={"fingerprint": signer.fingerprint, "before": before.fingerprint, "no_longer_trusted": ended},
+    )
 
 
 def _retire(actor: Actor, signer: ServiceKey) -> None:

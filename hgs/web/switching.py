@@ -31,7 +31,10 @@ Artefact = Baseline | CiPolicy | DumpKey
 
 @dataclass(frozen=True)
 class Question:
-    """What a person is asked before something changes: what, with which consequences, and how hosts would fare."""
+    """What a person is asked before something changes: what, with which consequences, and how hosts would fare.
+
+    ``choice``: a box to tick, sent as the field ``choice`` with the value ``yes``.
+    """
 
     title: str
     submit: str
@@ -41,6 +44,7 @@ class Question:
     notes: Sequence[str] = ()
     forecast: PolicyForecast | None = None
     mode_forecast: ModeForecast | None = None
+    choice: str = ""
     is_danger: bool = False
 
 
@@ -189,13 +193,23 @@ _MEANING: Final = {
 def renew(request: HttpRequest, actor: Actor) -> HttpResponse:
     """Replace the attestation signer now."""
     if request.method == "POST":
-        renew_signer(actor, timezone.now())
-        return _done(request, "A new attestation signer signs health certificates from now on.", "hgs:keys")
+        compromised = request.POST.get("choice") == "yes"
+        renew_signer(actor, timezone.now(), compromised=compromised)
+        fate = " The one before is trusted no longer; hosts attest again by themselves." if compromised else ""
+        return _done(request, f"A new attestation signer signs health certificates from now on.{fate}", "hgs:keys")
     sentences = [
-        "HGS renews its signer by itself well before it ends. Renew it now if its key may be known to others.",
-        "The signer before signs nothing more; what it signed stays valid until it ends, at most 8 hours.",
+        "HGS renews its signer by itself well before it ends.",
+        "The signer before signs nothing more. What it signed stays valid until it ends, at most 8 hours, unless its "
+        "key may be known to others: then nothing that it signed counts from now on, and hosts get keys again once "
+        "they have attested again, which they do by themselves.",
     ]
     question = Question(
-        "Renew the attestation signer?", "Renew the signer", "hgs:keys", "keys", sentences, is_danger=True
+        "Renew the attestation signer?",
+        "Renew the signer",
+        "hgs:keys",
+        "keys",
+        sentences,
+        choice="The signer's key may be known to others: trust nothing that it signed",
+        is_danger=True,
     )
     return _ask(request, actor, question)

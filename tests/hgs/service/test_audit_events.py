@@ -91,6 +91,7 @@ CHANGES: list[Change] = [
     (lambda _: None, lambda _: set_policy_enabled(ADMIN, "Hgs_NoDumps", False), "policy:disabled"),
     (lambda _: None, lambda _: set_mode(ADMIN, OperationMode.HOST_KEY), "mode:changed"),
     (lambda _: None, lambda _: signers.renew_signer(ADMIN, NOW), "signer:renewed"),
+    (lambda _: None, lambda _: signers.renew_signer(ADMIN, NOW, compromised=True), "signer:renewed"),
     (lambda _: None, lambda _: add_administrator(ADMIN, "rob", PASSWORD, reviewer=True), "administrator:added"),
 ]
 

@@ -201,3 +201,5 @@ def test_signers_are_listed_and_renewed(node: Terminal, monkeypatch: pytest.Monk
     after = node.gf_json("signer", "list")
     assert [row["state"] for row in after] == ["signs", "trusted"]
     assert after[1]["fingerprint"] == before[0]["fingerprint"]
+    assert "no longer trusted" in node.gf("signer", "renew", "--compromised")
+    assert [row["state"] for row in node.gf_json("signer", "list")] == ["signs", "past", "past"]

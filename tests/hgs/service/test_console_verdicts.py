@@ -280,6 +280,18 @@ def test_the_signer_is_renewed(initialised: None, signed_in: Client) -> None:
     assert "Trusted" in page
 
 
+def test_a_signer_whose_key_is_known_to_others_is_renewed_and_trusted_no_longer(
+    initialised: None, signed_in: Client
+) -> None:
+    asked = html(signed_in, "renew-signer")
+    assert 'name="choice"' in asked
+    assert "hosts get keys again once they have attested again" in asked
+    done = signed_in.post(reverse("hgs:renew-signer"), {"choice": "yes"}, follow=True).content.decode()
+    assert "The one before is trusted no longer" in done
+    assert "Past" in done
+    assert "Trusted</" not in done
+
+
 def test_dump_keys_and_tpm_makers_are_added_and_removed(
     initialised: None, signed_in: Client, manufacturer: Manufacturer
 ) -> None:

@@ -231,7 +231,7 @@ def test_an_administrator_renews_it_at_any_time(renewing: list[int], clock: Cloc
 
 
 def test_a_renewal_that_another_made_is_a_conflict(renewing: list[int], clock: Clock, monkeypatch: Any) -> None:
-    monkeypatch.setattr(signers, "_replace", lambda *_: None)
+    monkeypatch.setattr(signers, "_replace", lambda *_, **__: None)
     with pytest.raises(Conflict):
         signers.renew_signer(ADMIN, clock.now)
 
@@ -240,6 +240,49 @@ def test_a_renewal_that_another_made_is_a_conflict(renewing: list[int], clock: C
 def test_only_an_administrator_renews_it(initialised: None, actor: Actor, clock: Clock) -> None:
     with pytest.raises(Denied):
         signers.renew_signer(actor, clock.now)
+
+
+# ---- a signer whose key may be known to others ---------------------------------------------------------------------
+
+
+def ask(client: Client, certificate: bytes) -> int:
+    """The status of HGS's answer to a request for keys with this certificate."""
+    protector, _ = new_protector(owner(), [lab().guardian], os.urandom)
+    return int(roll(client, protector, certificate)[1].status_code)
+
+
+def test_a_compromised_signer_is_trusted_no_longer_and_hosts_attest_anew(
+    client: Client, fabric: Trusting, hv01: Host, renewing: list[int], clock: Clock, signer: Pair, next_signer: Pair
+) -> None:
+    clock.forward(days=310)
+    forged = hv01.certificate_of(signer, clock.now)
+    assert ask(client, forged) == 200
+    renewed = signers.renew_signer(ADMIN, clock.now, compromised=True)
+    assert ask(client, forged) == 403
+    assert bag(client) == [f"{next_signer[0].serial_number:x}"]
+    assert [item.state for item in keys.signers(REVIEWER)] == ["signs", "past"]
+    assert keys.primary_signer() == renewed
+    assert ask(client, hv01.attest(client).certificate) == 200
+
+
+def test_so_are_those_before_it_that_were_trusted_for_the_overlap(
+    client: Client, fabric: Trusting, hv01: Host, renewing: list[int], clock: Clock, signer: Pair
+) -> None:
+    clock.forward(days=310)
+    signers.renew_signer(ADMIN, clock.now)
+    forged = hv01.certificate_of(signer, clock.now)
+    assert ask(client, forged) == 200
+    signers.renew_signer(ADMIN, clock.now, compromised=True)
+    assert ask(client, forged) == 403
+    assert [item.state for item in keys.signers(REVIEWER)] == ["signs", "past", "past"]
+
+
+def test_the_audit_event_says_that_the_signer_was_compromised(renewing: list[int], clock: Clock) -> None:
+    before = keys.primary_signer()
+    signers.renew_signer(ADMIN, clock.now, compromised=True)
+    event = AuditEvent.objects.get(event="signer:renewed")
+    assert event.data["no_longer_trusted"] == [before.fingerprint]
+    assert "no longer trusted" in event.summary
 
 
 # ---- profile -------------------------------------------------------------------------------------------------------
