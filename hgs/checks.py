@@ -65,12 +65,20 @@ def check_secrets(**_: Any) -> list[checks.CheckMessage]:
 def check_kerberos(**_: Any) -> list[checks.CheckMessage]:
     """Where a keytab is named, tickets can be checked with it, and nobody else reads it."""
     found: list[checks.CheckMessage] = []
-    if settings.HGS_TICKET_BINDING not in ("check", "ignore"):
-        found.append(
-            checks.Error("HGS_TICKET_BINDING is neither check nor ignore.", hint="Leave it unset.", id="hgs.E010")
-        )
+    if settings.HGS_TICKET_BINDING not in kerberos.BINDINGS:
+        known = ", ".join(kerberos.BINDINGS)
+        found.append(checks.Error(f"HGS_TICKET_BINDING is none of {known}.", hint="Leave it unset.", id="hgs.E010"))
     if not settings.HGS_KEYTAB:
         return found
+    if settings.HGS_TICKET_BINDING in (kerberos.CHECK, kerberos.IGNORE):
+        found.append(
+            checks.Warning(
+                f"HGS_TICKET_BINDING is {settings.HGS_TICKET_BINDING}: tickets count that are not bound to a request. "
+                "Whoever gets a host to show them such a ticket for HGS can send it on with a key of their own.",
+                hint="Leave it unset unless hosts of another make need it; then serve HTTPS alone.",
+                id="hgs.W011",
+            )
+        )
     if (problem := kerberos.problem()) is not None:
         found.append(checks.Error(problem.message, hint=problem.advice, id="hgs.E011"))
     elif Path(settings.HGS_KEYTAB).stat().st_mode & 0o077:

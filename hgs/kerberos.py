@@ -6,8 +6,8 @@ domain controller's signature over them.
 
 A ticket says who, not what for: whoever could change a request on its way could put a key of their own into it. So
 hosts of this project bind the ticket to the request (GSS-API channel bindings over the request's SHA-256), and a ticket
-that is bound to another request is refused. Tickets without any bindings are accepted, as the original's hosts send
-them; the verdict then says so.
+that is bound to anything else, or to nothing, is refused. HGS_TICKET_BINDING can allow more: then whoever a host shows
+an unbound ticket to can hand it on, and the verdict says so.
 """
 
 from dataclasses import dataclass
@@ -23,6 +23,9 @@ from hgs.attestation.pac import DomainAccount, read_pac
 from hgs.wire.negotiate import MAX_TOKEN, binding_of
 from portal.kernel.errors import Unavailable
 
+REQUIRE, CHECK, IGNORE = "require", "check", "ignore"
+BINDINGS: Final = (REQUIRE, CHECK, IGNORE)
+"""HGS_TICKET_BINDING: tickets must be bound to their request; may be bound to nothing; may be bound to anything."""
 _PAC_ATTRIBUTE: Final = b"urn:mspac:"
 _INSTALL: Final = "Install Python's gssapi (the extra named ad) and the Kerberos libraries, then restart HGS."
 
@@ -54,20 +57,19 @@ def accept(token: bytes, body: bytes) -> Client:
     gssapi, raw = _library()
     if not token or len(token) > MAX_TOKEN:
         raise TicketRefused("The token is empty or too long.")
-    bindings = raw.ChannelBindings(application_data=binding_of(body)) if _checks_bindings() else None
+    bindings = raw.ChannelBindings(application_data=binding_of(body)) if settings.HGS_TICKET_BINDING != IGNORE else None
     try:
         answer = raw.accept_sec_context(token, _credentials(), None, bindings)
     except raw.GSSError as error:
         raise TicketRefused(_reason(error), error.token or b"") from error
     if answer.more_steps or answer.initiator_name is None or answer.mech != gssapi.MechType.kerberos:
         raise TicketRefused("The token is not one whole Kerberos exchange.")
-    principal = raw.display_name(answer.initiator_name).name.decode("utf-8", "replace")
-    return Client(
-        principal=principal[:256],
-        account=_account(raw, answer.initiator_name, principal),
-        token=answer.token or b"",
-        is_bound=bindings is not None and raw.RequirementFlag.channel_bound in answer.flags,
-    )
+    principal = raw.display_name(answer.initiator_name).name.decode("utf-8", "replace")[:256]
+    is_bound = bindings is not None and raw.RequirementFlag.channel_bound in answer.flags
+    if not is_bound and settings.HGS_TICKET_BINDING == REQUIRE:
+        raise TicketRefused(f"The ticket of {principal} is bound to no request. HGS_TICKET_BINDING=check allows that.")
+    account = _account(raw, answer.initiator_name, principal)
+    return Client(principal, account, token=answer.token or b"", is_bound=is_bound)
 
 
 def problem() -> Unavailable | None:
@@ -102,10 +104,6 @@ def _library() -> tuple[ModuleType, ModuleType]:
             "kerberos-not-installed", f"Python's gssapi cannot be used: {error}. HGS can check no tickets.", _INSTALL
         ) from error
     return gssapi, gssapi.raw
-
-
-def _checks_bindings() -> bool:
-    return bool(settings.HGS_TICKET_BINDING != "ignore")
 
 
 def _credentials() -> Any:

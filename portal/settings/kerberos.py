@@ -6,8 +6,9 @@ from portal.settings.environment import env
 HGS_KEYTAB: str = env.str("HGS_KEYTAB", default="")
 # The one service principal that tickets must be for, such as HTTP/hgs.example.org; empty: any in the keytab
 HGS_SERVICE_PRINCIPAL: str = env.str("HGS_SERVICE_PRINCIPAL", default="")
-# Whether the channel bindings of tickets must be those of the request (`check`), or may be anything (`ignore`)
-HGS_TICKET_BINDING: str = env.str("HGS_TICKET_BINDING", default="check")
+# What tickets are bound to (channel bindings): the request (`require`), the request or nothing (`check`), or anything
+# (`ignore`). Whoever a host shows a ticket to that is not bound to a request can hand it on with a key of their own.
+HGS_TICKET_BINDING: str = env.str("HGS_TICKET_BINDING", default="require")
 
 # A host: the keytab of its computer account; empty: the credentials that the environment has already
 HOST_KEYTAB: str = env.str("HOST_KEYTAB", default="")

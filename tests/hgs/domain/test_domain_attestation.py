@@ -1,6 +1,8 @@
 """Active Directory mode with a real domain controller, real tickets and HGS over real HTTP."""
 
 import time
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx2
@@ -11,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fabric.hyperv.errors import KerberosError
 from fabric.hyperv.kerberos import ticket_source
+from hgs import kerberos
 from hgs.attestation.pac import read_pac
 from hgs.client import AttestationClient, HgsRefused
 from hgs.wire import hgsa
@@ -163,14 +166,34 @@ def test_ticket_is_good_for_the_request_it_was_made_for_and_no_other(
     assert post(node, hgsa.serialise(thief), token).status_code == 401
 
 
-def test_ticket_that_is_bound_to_nothing_is_accepted_and_the_verdict_says_so(
+def test_ticket_that_is_bound_to_nothing_is_refused(
     realm: Realm, node: DomainNode, request_for: hgsa.ADRequest
 ) -> None:
-    answer = post(node, hgsa.serialise(request_for), unbound(realm, "hv01"))
-    assert answer.status_code == 200
-    assert answer.headers["www-authenticate"].startswith("Negotiate ")
-    (warning,) = node.last_attestation()["verdict"]["warnings"]
-    assert "not bound to this request" in warning
+    """Anybody to whom a host shows such a ticket could hand it on, with a key of their own."""
+    assert post(node, hgsa.serialise(request_for), unbound(realm, "hv01")).status_code == 401
+    assert "is bound to no request" in node.log
+
+
+@pytest.mark.parametrize("binding", ["require", "check", "ignore"])
+def test_what_tickets_must_be_bound_to_is_set(
+    realm: Realm, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, binding: str
+) -> None:
+    monkeypatch.setenv("KRB5RCACHENAME", f"file2:{tmp_path / 'replays'}")
+    settings.HGS_KEYTAB, settings.HGS_TICKET_BINDING = str(realm.keytab("hgs")), binding
+    bodies = {"bound": b"body", "to another": b"other"}
+    tokens = {name: ticket(realm, "hv01", body) for name, body in bodies.items()} | {"unbound": unbound(realm, "hv01")}
+    found = {}
+    for name, token in tokens.items():
+        try:
+            found[name] = kerberos.accept(token, b"body").is_bound
+        except kerberos.TicketRefused:
+            found[name] = None
+    expected: dict[str, dict[str, bool | None]] = {
+        "require": {"bound": True, "to another": None, "unbound": None},
+        "check": {"bound": True, "to another": None, "unbound": False},
+        "ignore": {"bound": False, "to another": False, "unbound": False},
+    }
+    assert found == expected[binding]
 
 
 def test_ticket_that_was_changed_on_its_way_is_refused(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings as conf
 from django.test import Client
 
 from hgs import kerberos
@@ -80,6 +81,21 @@ def test_a_binding_that_does_not_exist_is_refused_at_the_start(settings: Any) ->
     settings.HGS_KEYTAB, settings.HGS_TICKET_BINDING = "", "maybe"
     (found,) = check_kerberos()
     assert found.id == "hgs.E010"
+
+
+@pytest.mark.parametrize("binding", ["check", "ignore"])
+def test_a_binding_that_lets_tickets_be_handed_on_is_told_at_the_start(
+    settings: Any, tmp_path: Path, binding: str
+) -> None:
+    pytest.importorskip("gssapi")
+    settings.HGS_KEYTAB, settings.HGS_TICKET_BINDING = str(tmp_path / "hgs.keytab"), binding
+    assert {found.id for found in check_kerberos()} == {"hgs.W011", "hgs.E011"}
+    settings.HGS_TICKET_BINDING = "require"
+    assert {found.id for found in check_kerberos()} == {"hgs.E011"}
+
+
+def test_tickets_must_be_bound_unless_somebody_decides_otherwise() -> None:
+    assert conf.HGS_TICKET_BINDING == "require"
 
 
 def test_the_ticket_is_asked_for_before_the_body_is_read(client: Client, domain_mode: None) -> None:
