@@ -38,9 +38,10 @@ _COMPUTER_ACCOUNTS: Final = 0x80 | 0x100
 
 
 class BufferType(IntEnum):
-    """The buffers that are read ([MS-PAC] 2.4)."""
+    """The buffers that matter ([MS-PAC] 2.4). The one of delegation says by being there all that is asked of it."""
 
     LOGON_INFO = 0x01
+    S4U_DELEGATION_INFO = 0x0B
     REQUESTOR = 0x12
 
 
@@ -61,8 +62,13 @@ class DomainAccount:
 
 
 def read_pac(data: bytes) -> DomainAccount:
-    """The account that a PAC describes. Raises ``Malformed``, ``TooLarge`` or ``Unsupported``."""
+    """The account that a PAC describes, which asked for its ticket itself.
+
+    Raises ``Malformed``, ``TooLarge`` or ``Unsupported``.
+    """
     buffers = _buffers(data)
+    if BufferType.S4U_DELEGATION_INFO in buffers:
+        raise Unsupported("The ticket was obtained by a service on behalf of the account, not by the account itself.")
     logon = buffers.get(BufferType.LOGON_INFO)
     if logon is None:
         raise Malformed("The ticket's authorisation data do not say who the account is.")

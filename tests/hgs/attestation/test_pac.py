@@ -115,6 +115,13 @@ def test_a_ticket_that_somebody_else_requested_is_refused() -> None:
         read_pac(container((1, logon_info(account)), (0x12, requestor(own)[:-1])))
 
 
+@pytest.mark.parametrize("content", [b"", bytes(40)])
+def test_a_ticket_that_another_service_got_in_the_accounts_name_is_refused(content: bytes) -> None:
+    """S4U_DELEGATION_INFO: the account itself asked for nothing."""
+    with pytest.raises(Unsupported, match="on behalf of the account"):
+        read_pac(container((1, logon_info(Account())), (0x0B, content)))
+
+
 def test_too_many_groups_are_refused_before_they_are_read() -> None:
     most = tuple((1000 + index, ENABLED) for index in range(MAX_GROUPS))
     assert len(read_pac(pac(Account(groups=most))).groups) == MAX_GROUPS + 1
