@@ -42,6 +42,7 @@ HOST_KEY_CHECKS: Final[Mapping[str, FailureKind]] = {
 }
 """The checks of host key mode in their order."""
 
+_SHOWN_NAME: Final = 64
 _SHOWN_GROUPS: Final = 12
 _RECORDED_GROUPS: Final = 1100
 """Windows itself signs nobody in who has more than 1,015."""
@@ -89,9 +90,21 @@ def identity_of(sid: Sid) -> str:
 
 
 def host_name_of(account: DomainAccount) -> str:
-    """The name by which a domain account is shown as a host: ``HV01$`` is ``hv01``."""
-    shown = "".join(character for character in account.name.removesuffix("$").lower() if character.isprintable())
-    return shown[:64]
+    """The name by which a domain account is shown as a host: the computer ``HV01$`` is ``hv01``.
+
+    No other account of the domain is shown by a computer's bare name: a person ``hv01`` is ``hv01 (user)``. What cannot
+    be printed is shown as such and not left out, and only ASCII changes its case, for the same reason.
+    """
+    name = account.name
+    if not account.is_computer:
+        mark = " (user)"
+    elif name.endswith("$"):
+        name, mark = name[:-1], ""
+    else:
+        mark = " (computer)"
+    name = name.lower() if name.isascii() else name
+    shown = "".join(character if character.isprintable() else "�" for character in name) or "(unnamed)"
+    return shown[: _SHOWN_NAME - len(mark)] + mark
 
 
 def judge_domain_host(

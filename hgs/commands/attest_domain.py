@@ -51,9 +51,13 @@ def attest_domain(
     identity, verdict = identity_of(account.sid), outcome.verdict
     issued = certify(identity, outcome.keys, now) if verdict.passed and not is_rehearsal else {}
     with transaction.atomic():
+        # Every account of the domain gets tickets. Those that are hosts, or were until now, have a history; what the
+        # others send is kept like what anybody sends, so that they can fill nothing.
+        proven = outcome.group is not None or DomainHost.objects.filter(identity=identity).exists()
         if not is_rehearsal:
             _remember(account, outcome, groups[outcome.group] if outcome.group else None, now)
-        stored = keep(_attestation(outcome.verdict, now, is_rehearsal=is_rehearsal), verdict, issued.values())
+        attestation = _attestation(verdict, now, proven=proven, is_rehearsal=is_rehearsal)
+        stored = keep(attestation, verdict, issued.values())
     if verdict.passed:
         return Answer(hgsa.HealthCertificateReply(tuple(issued.items())), stored)
     return Answer(error_reply(verdict), stored, verdict.summary)
@@ -74,7 +78,7 @@ def _remember(account: DomainAccount, outcome: DomainOutcome, group: HostGroup |
         )
 
 
-def _attestation(verdict: Verdict, now: datetime, *, is_rehearsal: bool) -> Attestation:
+def _attestation(verdict: Verdict, now: datetime, *, proven: bool, is_rehearsal: bool) -> Attestation:
     return Attestation(
         at=now,
         host_name=verdict.host_name,
@@ -83,7 +87,7 @@ def _attestation(verdict: Verdict, now: datetime, *, is_rehearsal: bool) -> Atte
         is_rehearsal=is_rehearsal,
         identity=verdict.ek_hash,
         passed=verdict.passed,
-        proven=True,  # the ticket proved who sent it, whatever came of it
+        proven=proven,
         status=verdict.status.value,
         verdict=verdict.to_json(),
     )

@@ -103,14 +103,30 @@ def _domain() -> Judge:
         if not registered:
             advice = f"Register one: gf hgs host-group add NAME SID. Then, {_lower(rehearse(name, 'ad'))}"
             return HostForecast(name, Expectation.FAILS, ("HGS knows no host group.",), advice)
-        shown = Attestation.objects.filter(host_name__iexact=_same(name), mode=OperationMode.ACTIVE_DIRECTORY)
-        last = shown.filter(proven=True).order_by("-at").first()
+        accounts = _accounts(name)
+        if len(accounts) > 1:
+            reason = "Several accounts of this name have shown tickets, so which of them is the host is not clear."
+            return HostForecast(
+                name, Expectation.UNKNOWN, (reason,), f"Compare them: gf hgs attestations --host {name}"
+            )
+        shown = Attestation.objects.filter(identity__in=accounts, mode=OperationMode.ACTIVE_DIRECTORY)
+        last = shown.order_by("-at").first()
         if last is None:
             reason = "This host has shown no ticket yet, in an attestation or a rehearsal."
             return HostForecast(name, Expectation.UNKNOWN, (reason,), rehearse(name, "ad"))
         return _by_ticket(name, last, registered)
 
     return judge
+
+
+def _accounts(name: str) -> set[str]:
+    """Identities of the domain's accounts that a host's name stands for: those known as hosts, or else those seen.
+
+    Seen is also what was refused, since the group may have been registered after it: a ticket names its account always.
+    """
+    known = DomainHost.objects.filter(name__iexact=_same(name)).values_list("identity", flat=True)
+    shown = Attestation.objects.filter(host_name__iexact=_same(name), mode=OperationMode.ACTIVE_DIRECTORY)
+    return set(known) or set(shown.order_by().values_list("identity", flat=True).distinct())
 
 
 def _by_ticket(name: str, last: Attestation, registered: Mapping[str, str]) -> HostForecast:

@@ -104,7 +104,24 @@ def test_ticket_that_covers_no_request_is_a_warning() -> None:
 
 def test_hosts_are_shown_by_their_names_whatever_their_domain_wrote() -> None:
     assert host_name_of(account(name="HV01$")) == "hv01"
-    assert host_name_of(account(name="a\x07b\n" + "c" * 90)) == "ab" + "c" * 62
+    assert host_name_of(account(name="a\x07b\n" + "c" * 90 + "$")) == "a�b�" + "c" * 60
+
+
+@pytest.mark.parametrize(
+    ("name", "control", "shown"),
+    [
+        ("hv01", 0x10, "hv01 (user)"),
+        ("hv01$", 0x10, "hv01$ (user)"),
+        ("HV01", 0x80, "hv01 (computer)"),
+        ("hv\u200b01$", 0x80, "hv�01"),
+        ("h\u212a$", 0x80, "h\u212a"),
+        ("x" * 90, 0x10, "x" * 57 + " (user)"),
+        ("$", 0x80, "(unnamed)"),
+        ("", 0x10, "(unnamed) (user)"),
+    ],
+)
+def test_no_account_but_the_computers_own_is_shown_by_its_bare_name(name: str, control: int, shown: str) -> None:
+    assert host_name_of(account(name=name, control=control)) == shown
 
 
 def signed(host: rsa.RSAPrivateKey, identity: bytes) -> bytes:

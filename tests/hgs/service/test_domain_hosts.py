@@ -1,7 +1,7 @@
 """Active Directory mode behind the ticket: groups, the hosts that were seen in them, and keys for them alone."""
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -59,6 +59,34 @@ def test_a_host_that_left_the_group_is_known_no_more_after_its_next_attempt() ->
     ask(account(1104))
     assert ask(account(1200)).reply == hgsa.UnauthorizedErrorReply(retryable=False)
     assert name_in_force(HV01, OperationMode.ACTIVE_DIRECTORY) == ""
+
+
+def test_what_accounts_outside_the_groups_send_is_kept_as_from_anybody() -> None:
+    """Every account of the domain gets a ticket: none may fill the list, the audit log or a host's history."""
+    ask(account(1200))
+    ask(account(1200), is_rehearsal=True)
+    assert not Attestation.objects.filter(proven=True).exists()
+    assert not AuditEvent.objects.filter(event__in=["attestation:failed", "rehearsal:failed"]).exists()
+
+
+def test_that_a_known_host_left_its_group_is_part_of_its_history() -> None:
+    ask(account(1104))
+    ask(account(1200), NOW + timedelta(seconds=1), is_rehearsal=True)
+    ask(account(1200), NOW + timedelta(seconds=2))
+    ask(account(1200), NOW + timedelta(seconds=3))
+    assert list(Attestation.objects.order_by("at").values_list("passed", "is_rehearsal", "proven")) == [
+        (True, False, True),
+        (False, True, True),
+        (False, False, True),
+        (False, False, False),
+    ]
+    assert AuditEvent.objects.filter(event="attestation:failed").count() == 1
+
+
+def test_a_person_of_a_hosts_name_is_not_shown_as_that_host() -> None:
+    person = read_pac(pac(Account(name="hv01", control=0x10, user=1500, groups=((1104, ENABLED),))))
+    ask(person)
+    assert [host.name for host in DomainHost.objects.all()] == ["hv01 (user)"]
 
 
 def test_a_wrong_identity_key_takes_nothing_from_a_member() -> None:

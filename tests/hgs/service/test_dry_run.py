@@ -17,6 +17,7 @@ from hgs.models import (
     Attestation,
     Baseline,
     CiPolicy,
+    DomainHost,
     DumpKey,
     EvidenceLog,
     OperationMode,
@@ -204,6 +205,29 @@ def test_the_groups_of_a_hosts_last_ticket_meet_the_registered_ones_of_today(fab
     assert forecast(DOMAIN)["hv01"].expectation is PASSES
     remove_host_group(ADMIN, group)
     assert forecast(DOMAIN)["hv01"].expectation is FAILS
+
+
+def test_a_known_host_is_judged_by_its_own_tickets_and_not_by_others_of_its_name(
+    fabric: Trusting, clock: Clock
+) -> None:
+    group, _ = add_host_group(ADMIN, "hosts", SID)
+    member = a_check(GROUP, "passed", "Member.", group="hosts", sid=SID)
+    refused = a_check(GROUP, "failed", "No group.", groups=OTHER_SID)
+    answered(DOMAIN, "ab" * 32, member, clock, "hv01")
+    clock.forward(minutes=1)
+    answered(DOMAIN, "cd" * 32, refused, clock, "hv01")
+    seen = forecast(DOMAIN)["hv01"]
+    assert seen.expectation is UNKNOWN
+    assert "Several accounts" in seen.reasons[0]
+    DomainHost.objects.create(identity="ab" * 32, sid="S-1-5-21-1-2-3-1", name="hv01", group=group, seen_at=clock.now)
+    assert forecast(DOMAIN)["hv01"].expectation is PASSES
+
+
+def test_a_ticket_shown_before_its_group_was_registered_counts(fabric: Trusting, clock: Clock) -> None:
+    shown = answered(DOMAIN, "ab" * 32, a_check(GROUP, "failed", "No group.", groups=SID), clock, "hv01")
+    Attestation.objects.filter(pk=shown.pk).update(proven=False)
+    add_host_group(ADMIN, "hosts", SID)
+    assert forecast(DOMAIN)["hv01"].expectation is PASSES
 
 
 def test_a_ticket_does_not_make_good_what_else_failed(fabric: Trusting, clock: Clock) -> None:
