@@ -45,8 +45,8 @@ __all__ = [
     "TicketSource",
 ]
 
-_JUDGED: Final = frozenset({200, 403})
-"""HTTP statuses of answers that judge a host."""
+_BEFORE_THE_TICKET: Final = (hgsa.OperationModeErrorReply, hgsa.UnavailableErrorReply)
+"""What HGS answers before it looks at a ticket; neither decides about a host."""
 _ROLL_PATH: Final = kps.ROLL_PATH.format(version="v2.0")
 
 
@@ -127,14 +127,15 @@ class AttestationClient:
         answer = self._post("v2.0/domainattest", body, rehearsal=rehearsal, headers=headers)
         if answer.status == 401:
             raise HgsRefused("HGS did not accept the Kerberos ticket of this host.", reason="kerberos", status=401)
+        found = _attestation_answer(answer)
         try:
             proof = negotiate.read_header(answer.headers.get("www-authenticate", ""))
-            # HGS proves itself with every verdict; what it answers before it looks at the ticket decides nothing.
-            if proof or answer.status in _JUDGED:
-                ticket.check(proof)
+            if not proof and isinstance(found.reply, _BEFORE_THE_TICKET):
+                return AttestationAnswer(found.reply, None, "", ())
+            ticket.check(proof)
         except WireError as error:
             raise HgsProtocolError(f"HGS did not prove itself by Kerberos: {error.message}") from error
-        return _attestation_answer(answer)
+        return found
 
     def attest_host_key(self, request: hgsa.AttestationRequest, *, rehearsal: bool = False) -> AttestationAnswer:
         """Attest by a host key: contents 1, 8 and 9."""

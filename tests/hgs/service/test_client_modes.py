@@ -1,6 +1,7 @@
 """The client believes no verdict of Active Directory mode that HGS did not prove."""
 
 import uuid
+from collections.abc import Mapping
 
 import httpx2
 import pytest
@@ -24,10 +25,12 @@ class Ticket:
             raise NegotiateError("it is another.")
 
 
-def client(reply: hgsa.Message, status: int, proof: bytes | None) -> AttestationClient:
+def client(
+    reply: hgsa.Message, status: int, proof: bytes | None, more: Mapping[str, str] | None = None
+) -> AttestationClient:
     def answer(request: httpx2.Request) -> httpx2.Response:
         assert request.headers["authorization"] == write_header(b"for " + request.content[:8])
-        headers = {"content-type": "application/json"}
+        headers = {"content-type": "application/json", **(more or {})}
         if proof is not None:
             headers["www-authenticate"] = write_header(proof)
         return httpx2.Response(status, headers=headers, content=hgsa.serialise(reply))
@@ -36,14 +39,22 @@ def client(reply: hgsa.Message, status: int, proof: bytes | None) -> Attestation
 
 
 PASSED, REFUSED = hgsa.HealthCertificateReply(()), hgsa.UnauthorizedErrorReply()
+VERDICTS = [
+    (PASSED, 200),
+    (REFUSED, 403),
+    (hgsa.VirtualSecureModeErrorReply(), 400),
+    (hgsa.PayloadErrorReply(), 400),
+    (REFUSED, 503),
+    (PASSED, 409),
+]
 
 
-@pytest.mark.parametrize(("reply", "status"), [(PASSED, 200), (REFUSED, 403)])
+@pytest.mark.parametrize(("reply", "status"), VERDICTS)
 def test_a_proven_verdict_is_an_answer(reply: hgsa.Message, status: int) -> None:
     assert client(reply, status, b"proof").attest_domain(REQUEST, Ticket).reply == reply
 
 
-@pytest.mark.parametrize(("reply", "status"), [(PASSED, 200), (REFUSED, 403)])
+@pytest.mark.parametrize(("reply", "status"), VERDICTS)
 @pytest.mark.parametrize("proof", [None, b"", b"forged"])
 def test_an_unproven_verdict_is_not(reply: hgsa.Message, status: int, proof: bytes | None) -> None:
     with pytest.raises(HgsProtocolError, match="did not prove itself"):
@@ -53,6 +64,15 @@ def test_an_unproven_verdict_is_not(reply: hgsa.Message, status: int, proof: byt
 def test_what_comes_before_a_verdict_needs_no_proof() -> None:
     other = hgsa.OperationModeErrorReply(False, hgsa.AttestationOperationMode.TPM)
     assert client(other, 409, None).attest_domain(REQUEST, Ticket).reply == other
+    busy = hgsa.UnavailableErrorReply(retryable=True)
+    assert client(busy, 503, None).attest_domain(REQUEST, Ticket).reply == busy
+
+
+def test_what_needs_no_proof_names_no_verdict() -> None:
+    other = hgsa.OperationModeErrorReply(False, hgsa.AttestationOperationMode.TPM)
+    forged = {"attestation-id": str(uuid.UUID(int=7)), "attestation-status": "Passed", "attestation-sub-status": "x"}
+    answer = client(other, 409, None, forged).attest_domain(REQUEST, Ticket)
+    assert (answer.attestation_id, answer.status, answer.sub_statuses) == (None, "", ())
 
 
 def test_a_ticket_that_is_not_accepted_is_a_refusal() -> None:
