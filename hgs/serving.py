@@ -7,13 +7,15 @@ import threading
 import time
 from typing import Any, Final
 
-from gunicorn.workers.gthread import ThreadWorker
+from hgs.arrivals import PatientWorker
 
 MOST_WORKERS: Final = 4
 """Processes by default at most: all of them write to one audit chain, so more seldom help."""
 LET_OTHERS_GO_FIRST: Final = 0.002
 """Seconds for each connection that this process has more than the emptiest one."""
 LONGEST_COURTESY: Final = 0.02
+sendfile = False
+"""Files go out as other replies do, within the time that a reply may take."""
 _PLACES: Final = 256
 _ending = threading.Event()
 
@@ -21,6 +23,14 @@ _ending = threading.Event()
 def default_workers() -> int:
     """One process for each core that this one may use, up to MOST_WORKERS."""
     return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+
+
+def default_threads(workers: int) -> int:
+    """Four in all, and two in each process at least, so that a slow client holds up nobody.
+
+    Python runs one thread of a process at a time; more of them get into each other's way.
+    """
+    return max(4 // workers, 2)
 
 
 class Shares:
@@ -46,8 +56,8 @@ class Shares:
 shares = Shares()
 
 
-class EvenWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
-    """Gunicorn's worker with threads, which leaves new connections to processes that have fewer.
+class EvenWorker(PatientWorker):
+    """A worker that leaves new connections to processes that have fewer.
 
     Hosts keep their connections open. All processes wake for a new one, and whichever is faster takes it: when many
     hosts connect at once that is nearly always the same, which keeps them while the others idle.

@@ -47,7 +47,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="the best one counts (default 3)")
     parser.add_argument("--client-processes", type=int, default=1, help="processes that the clients share (default 1)")
     parser.add_argument("--workers", type=int, default=default_workers(), help="processes of HGS (default: as HGS)")
-    parser.add_argument("--threads", type=int, default=4, help="threads of each (default 4)")
+    parser.add_argument("--threads", type=int, default=0, help="threads of each (default: as HGS)")
     parser.add_argument("--seconds", type=float, default=0.2, help="a round of each part in process (default 0.2)")
     parser.add_argument("--database-url", default="", help="an empty database, postgres://… (default: SQLite)")
     return parser.parse_args(arguments)

@@ -32,7 +32,8 @@ class Node:
     folder: Path
     database_url: str = ""
     workers: int = 2
-    threads: int = 4
+    threads: int = 0
+    """Of each process; 0: as many as HGS chooses itself."""
     port: int = 0
     token: str = field(default_factory=lambda: os.urandom(24).hex())
     process: "subprocess.Popen[bytes] | None" = None
@@ -86,7 +87,7 @@ class Node:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        sizes = ["--workers", str(self.workers), "--threads", str(self.threads)]
+        sizes = ["--workers", str(self.workers), *(["--threads", str(self.threads)] if self.threads else [])]
         command = [sys.executable, str(ROOT / "manage.py"), "hgs", "--bind", f"127.0.0.1:{self.port}", *sizes]
         with (self.folder / "hgs.log").open("wb") as log:
             self.process = subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=log)

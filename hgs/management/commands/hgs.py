@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 from django.utils import timezone
 
-from hgs.serving import MOST_WORKERS, default_workers
+from hgs.serving import MOST_WORKERS, default_threads, default_workers
 from portal.kernel.errors import Unavailable
 
 MAX_REQUEST_LINE = 4094
@@ -34,7 +34,7 @@ class Command(BaseCommand):
             default=default_workers(),
             help=f"processes (default: one for each core, at most {MOST_WORKERS})",
         )
-        parser.add_argument("--threads", type=int, default=4, help="threads of each process (default 4)")
+        parser.add_argument("--threads", type=int, help="threads of each process (default: four in all, two at least)")
         parser.add_argument("--no-migrate", action="store_true", help="leave the database's schema as it is")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -58,7 +58,7 @@ class Command(BaseCommand):
             "--workers",
             str(options["workers"]),
             "--threads",
-            str(options["threads"]),
+            str(options["threads"] or default_threads(options["workers"])),
             "--worker-class",
             "hgs.serving.EvenWorker",
             "--preload",  # what every process needs is loaded once, and shared

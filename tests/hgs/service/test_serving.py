@@ -70,3 +70,4 @@ def test_there_is_a_process_for_each_core_and_no_more_than_help(monkeypatch: pyt
     assert serving.default_workers() == 2
     monkeypatch.setattr("os.sched_getaffinity", lambda _pid: set(range(64)))
     assert serving.default_workers() == serving.MOST_WORKERS
+    assert [serving.default_threads(workers) for workers in (1, 2, 4)] == [4, 2, 2]
