@@ -2,11 +2,15 @@
 
 import fcntl
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from django.db import connection, transaction
+
+# Whoever leaves the system's queue wakes all who stand in it, so each process sends one thread there.
+_one_of_us = threading.Lock()
 
 
 @contextmanager
@@ -40,6 +44,7 @@ def _turn() -> Iterator[Callable[[], None]]:
     name = Path(str(connection.settings_dict["NAME"]))
     with ExitStack() as place:
         if name.is_absolute():
+            place.enter_context(_one_of_us)
             with suppress(OSError):
                 queue = os.open(f"{name}-queue", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 place.callback(os.close, queue)
