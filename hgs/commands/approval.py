@@ -1,4 +1,7 @@
-"""What an approval makes of a submission: rows that HGS trusts from then on, one function for each kind."""
+"""What an approval makes of a submission: rows that HGS trusts from then on, one function for each kind.
+
+Those rows may be removed or disabled later, while the submission stays approved for ever: :func:`is_trusted` tells.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +11,7 @@ from django.utils import timezone
 
 from hgs import artefacts
 from hgs.commands import host_groups, host_keys
-from hgs.models import Baseline, CiPolicy, PolicyVersion, Submission, SubmissionKind, TpmHost
+from hgs.models import Baseline, CiPolicy, HostGroup, HostKey, PolicyVersion, Submission, SubmissionKind, TpmHost
 from hgs.selectors.trust import check_ek_certificate
 from portal.kernel.actor import Actor
 from portal.kernel.errors import Conflict, Invalid
@@ -140,4 +143,53 @@ _APPLY: Final[dict[SubmissionKind, Callable[[Approval], dict[str, str]]]] = {
     SubmissionKind.HOST_GROUP: _apply_host_group,
     SubmissionKind.BASELINE: _apply_baseline,
     SubmissionKind.CI_POLICY: _apply_ci_policy,
+}
+
+
+def is_trusted(submission: Submission) -> bool:
+    """Whether HGS trusts now what an approval of this submission makes trusted."""
+    return _STANDS[SubmissionKind(submission.kind)](submission)
+
+
+def _host_stands(submission: Submission) -> bool:
+    identity = artefacts.read_host_identity(bytes(submission.content))
+    known = TpmHost.objects.filter(
+        ek_hash=identity.ek_hash, name__iexact=submission.name, policy_version=submission.policy_version
+    )
+    # Admitted by force, a host is known without the certificate that it was submitted with.
+    return known.filter(ek_certificate__in=(b"", identity.ek_certificate)).exists()
+
+
+def _host_key_stands(submission: Submission) -> bool:
+    key = artefacts.read_host_key(bytes(submission.content))
+    return HostKey.objects.filter(fingerprint=key.digest, name__iexact=submission.name).exists()
+
+
+def _host_group_stands(submission: Submission) -> bool:
+    group = artefacts.read_host_group(bytes(submission.content))
+    return HostGroup.objects.filter(sid=group.sid, name__iexact=submission.name).exists()
+
+
+def _baseline_stands(submission: Submission) -> bool:
+    return _artefact_stands(Baseline, artefacts.read_baseline(bytes(submission.content)), submission)
+
+
+def _ci_policy_stands(submission: Submission) -> bool:
+    return _artefact_stands(CiPolicy, artefacts.read_ci_policy(bytes(submission.content)), submission)
+
+
+def _artefact_stands(
+    model: type[Baseline] | type[CiPolicy], artefact: artefacts.Artefact, submission: Submission
+) -> bool:
+    """Under whatever name: the same content is trusted once."""
+    same = model.objects.filter(digest=artefact.digest, policy_version=submission.policy_version)
+    return same.filter(is_enabled=True).exists()
+
+
+_STANDS: Final[dict[SubmissionKind, Callable[[Submission], bool]]] = {
+    SubmissionKind.HOST: _host_stands,
+    SubmissionKind.HOST_KEY: _host_key_stands,
+    SubmissionKind.HOST_GROUP: _host_group_stands,
+    SubmissionKind.BASELINE: _baseline_stands,
+    SubmissionKind.CI_POLICY: _ci_policy_stands,
 }

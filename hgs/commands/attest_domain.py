@@ -66,16 +66,17 @@ def attest_domain(
 def _remember(account: DomainAccount, outcome: DomainOutcome, group: HostGroup | None, now: datetime) -> None:
     """A host that passed is known from now on; one that left its groups no longer, and its certificates end with that.
 
-    An identity key that cannot be certified says nothing about membership.
+    One that comes by another group than before is known anew. An identity key that cannot be certified says nothing
+    about membership.
     """
     identity = identity_of(account.sid)
     if group is None:
         DomainHost.objects.filter(identity=identity).delete()
     elif outcome.verdict.passed:
-        DomainHost.objects.update_or_create(
-            identity=identity,
-            defaults={"sid": str(account.sid), "name": outcome.verdict.host_name, "group": group, "seen_at": now},
-        )
+        known = {"name": outcome.verdict.host_name, "seen_at": now}
+        if not DomainHost.objects.filter(identity=identity, group=group).update(**known):
+            known |= {"sid": str(account.sid), "group": group, "known_since": now}
+            DomainHost.objects.update_or_create(identity=identity, defaults=known)
 
 
 def _attestation(verdict: Verdict, now: datetime, *, proven: bool, is_rehearsal: bool) -> Attestation:

@@ -5,6 +5,7 @@ from typing import Final
 
 from django.db import transaction
 from django.db.models import Model
+from django.utils import timezone
 
 from hgs.models import (
     Baseline,
@@ -40,8 +41,9 @@ class ModeChange:
 def set_mode(actor: Actor, mode: OperationMode) -> ModeChange:
     """Attest in ``mode`` from now on, on every node; hosts of the mode before get no more certificates and no keys.
 
-    What was registered for other modes stays and has no effect. Asking for the mode in force changes nothing and is no
-    event. Raises Unavailable while HGS is not initialised.
+    The certificates they have stay worthless after a switch back. What was registered for other modes stays and has no
+    effect. Asking for the mode in force changes nothing and is no event. Raises Unavailable while HGS is not
+    initialised.
     """
     require(may(actor, Action.CHANGE_MODE))
     configuration()
@@ -49,7 +51,7 @@ def set_mode(actor: Actor, mode: OperationMode) -> ModeChange:
         found = ServiceConfiguration.objects.select_for_update().get()
         change = ModeChange(OperationMode(found.mode), mode, ineffective(mode))
         if change.is_change:
-            ServiceConfiguration.objects.update(mode=mode)
+            ServiceConfiguration.objects.update(mode=mode, mode_changed_at=timezone.now())
             audit.record(
                 actor,
                 "mode:changed",

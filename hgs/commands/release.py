@@ -19,10 +19,10 @@ from hgs.attestation.healthcert import CertificateKind, HealthCertificate, verif
 from hgs.keyprotection.errors import HealthCertificateError, KeyProtectionError
 from hgs.keyprotection.protector import parse_protector, verify_protector
 from hgs.keyprotection.release import release_keys as answer_request
-from hgs.models import KeyRelease
+from hgs.models import KeyRelease, ServiceConfiguration
 from hgs.selectors import keys
 from hgs.selectors.configuration import configuration
-from hgs.selectors.hosts import name_in_force
+from hgs.selectors.hosts import host_in_force
 from hgs.wire import kps
 from portal.kernel import audit
 from portal.kernel.actor import Actor, ActorKind, Role
@@ -58,10 +58,10 @@ def release_keys(
 
     Raises ReleaseRefused, after the refusal was logged, and Unavailable when HGS is not initialised.
     """
-    mode = configuration().mode
+    in_force = configuration()
     facts = _Facts(hashlib.sha256(request.ingress_protector).hexdigest(), _serial_of(request.health_certificate))
     try:
-        health = _check_health(request.health_certificate, mode, now, facts)
+        health = _check_health(request.health_certificate, in_force, now, facts)
         facts.owner_fingerprint = verify_protector(parse_protector(request.ingress_protector)).owner_fingerprint
         response = answer_request(request, health.public_key, keys.guardian_keys(), os.urandom, payload_version)
     except KeyProtectionError as error:
@@ -71,16 +71,25 @@ def release_keys(
     return response
 
 
-def _check_health(der: bytes, mode: int, now: datetime, facts: _Facts) -> HealthCertificate:
-    """The health certificate of a host that HGS knows in the mode in force. Raises HealthCertificateError."""
+def _check_health(der: bytes, in_force: ServiceConfiguration, now: datetime, facts: _Facts) -> HealthCertificate:
+    """The health certificate of a host that HGS knows in the mode in force, given since it knows it there.
+
+    Raises HealthCertificateError.
+    """
     try:
         health = verify_health_certificate(der, keys.trusted_signers(), now)
     except AttestationError as error:
         raise HealthCertificateError(error.code, error.message) from error
     facts.host_identity = health.ek_hash
-    facts.host_name = name_in_force(health.ek_hash, mode)[:64]
-    if not facts.host_name:
+    host = host_in_force(health.ek_hash, in_force)
+    if host is None:
         raise HealthCertificateError("host-removed", "The host of this health certificate is no longer known to HGS.")
+    facts.host_name = host.name[:64]
+    if health.not_before < host.since.replace(microsecond=0):  # certificates begin at the full second they are given in
+        raise HealthCertificateError(
+            "certificate-from-before",
+            "This health certificate was given before HGS knew the host as it does now; attest again.",
+        )
     if health.kind is not CertificateKind.ENCRYPTION:
         raise HealthCertificateError(
             "certificate-kind", "This health certificate certifies a signing key; keys go to encryption keys only."

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from hgs import artefacts
-from hgs.commands.approval import Approval, apply
+from hgs.commands.approval import Approval, apply, is_trusted
 from hgs.commands.names import check_name
 from hgs.models import Attestation, PolicyVersion, Submission, SubmissionKind, SubmissionState
 from hgs.policy import Action, may, may_decide
@@ -17,6 +17,8 @@ from portal.kernel.actor import Actor, system_actor
 from portal.kernel.errors import Conflict, DomainError, Invalid
 from portal.kernel.policy import require
 
+MAX_PENDING: Final = 500
+"""Submissions that may wait: more than people decide about, and a bound on what the fabric's token can store."""
 _HOST_KINDS: Final = frozenset({SubmissionKind.HOST, SubmissionKind.HOST_KEY})
 
 
@@ -32,9 +34,10 @@ def submit(
     """Ask HGS to trust a host identity, a baseline or a code integrity policy of one policy version.
 
     ``captured_from``: the attestation whose boot log the content is.
-    Returns the submission and whether it is new: the same content under the same name asks once. Nothing is trusted
-    before it is approved; with ``HGS_AUTO_APPROVE`` that happens here, and what stands in the way is the ``reason`` of
-    the submission, which then stays pending. Raises Invalid for content that is not of its kind.
+    Returns the submission and whether it is new: the same content under the same name asks once, while it waits and for
+    as long as it is trusted. Nothing is trusted before it is approved; with ``HGS_AUTO_APPROVE`` that happens here, and
+    what stands in the way is the ``reason`` of the submission, which then stays pending. Raises Invalid for content
+    that is not of its kind, Conflict while too many submissions wait.
     """
     require(may(actor, Action.SUBMIT))
     if kind not in SubmissionKind.values:
@@ -57,11 +60,14 @@ def _record(
     captured_from: Attestation | None,
 ) -> tuple[Submission, bool]:
     content_hash = hashlib.sha256(content).hexdigest()
-    same = Submission.objects.filter(
-        kind=kind, name__iexact=name, content_hash=content_hash, policy_version=version
-    ).exclude(state=SubmissionState.REJECTED)
-    if found := same.first():
+    same = Submission.objects.filter(kind=kind, name__iexact=name, content_hash=content_hash, policy_version=version)
+    pending = same.filter(state=SubmissionState.PENDING)
+    if found := pending.first():
         return found, False
+    approved = same.filter(state=SubmissionState.APPROVED).first()
+    if approved is not None and is_trusted(approved):
+        return approved, False
+    _check_room()
     try:
         with transaction.atomic():
             submission = Submission.objects.create(
@@ -82,9 +88,22 @@ def _record(
                 summary=f"{kind.label} {name} submitted.",
                 data={"kind": kind.value, "name": name, "content_sha256": content_hash},
             )
-    except IntegrityError:
-        return same.get(), False
+    except IntegrityError as error:
+        if found := pending.first():
+            return found, False
+        raise Conflict(
+            "submission-decided", "The same was submitted, and decided about, at the same moment.", "Look again."
+        ) from error
     return submission, True
+
+
+def _check_room() -> None:
+    if Submission.objects.filter(state=SubmissionState.PENDING).count() >= MAX_PENDING:
+        raise Conflict(
+            "too-many-pending",
+            f"{MAX_PENDING} submissions wait for a decision already; no more are taken.",
+            "An HGS administrator must decide about some of them first: gf hgs approvals, or the HGS console.",
+        )
 
 
 def _approve_at_once(submission: Submission) -> Submission:
@@ -115,7 +134,7 @@ def approve(
             _audit_approval(actor, submission, target)
     except IntegrityError as error:
         raise Conflict(
-            "submission-same", "The same was submitted or approved for this version at the same time.", "Look again."
+            "submission-same", "The same was approved for this version at the same moment.", "Look again."
         ) from error
     return submission
 

@@ -20,6 +20,9 @@ class ServiceConfiguration(models.Model):
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=SINGLETON, editable=False)
     mode = models.PositiveSmallIntegerField(choices=OperationMode.choices)
+    mode_changed_at = models.DateTimeField(
+        null=True, blank=True, help_text="Health certificates from before open nothing; empty while it never changed"
+    )
     functional_level = models.PositiveSmallIntegerField(default=2)
     name = models.CharField(max_length=64)
     initialised_at = models.DateTimeField()

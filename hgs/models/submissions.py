@@ -52,13 +52,13 @@ class Submission(models.Model):
     class Meta:
         ordering = ["-submitted_at"]
         constraints = [
-            # The same thing is asked once; a rejected one may be asked again.
+            # The same thing waits once. What was rejected, or approved and removed since, may be asked for again.
             models.UniqueConstraint(
                 "kind",
                 Lower("name"),
                 "content_hash",
                 "policy_version",
-                condition=~models.Q(state="rejected"),
+                condition=models.Q(state="pending"),
                 name="hgs_submission_once",
             ),
         ]

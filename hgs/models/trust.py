@@ -105,6 +105,7 @@ class DomainHost(models.Model):
     sid = models.CharField(max_length=184, unique=True)
     name = models.CharField(max_length=64)
     group = models.ForeignKey(HostGroup, on_delete=models.CASCADE, related_name="hosts")
+    known_since = models.DateTimeField(help_text="When it first attested by this group, without a break since")
     seen_at = models.DateTimeField()
 
     class Meta:

@@ -1,34 +1,60 @@
 """Whom an identity names: hosts are known in the mode that is in force, and in no other."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
-from hgs.models import DomainHost, HostKey, OperationMode, TpmHost
+from django.db.models import Model, QuerySet
+
+from hgs.models import DomainHost, HostKey, OperationMode, ServiceConfiguration, TpmHost
+
+
+@dataclass(frozen=True)
+class HostInForce:
+    """A host that HGS knows. ``since``: what it was given earlier than that was given for another trust."""
+
+    name: str
+    since: datetime
+
+
+def host_in_force(identity: str, configuration: ServiceConfiguration) -> HostInForce | None:
+    """The host that ``identity`` names in the mode in force; None where that mode knows none.
+
+    ``identity``: the subject of a health certificate, 64 lower-case hex digits. It counts since the later of two
+    moments: when the host became known, and when HGS went over to this mode. Trust that was taken away and given again
+    so begins anew.
+    """
+    found = _BY_MODE[OperationMode(configuration.mode)](identity).first()
+    if found is None:
+        return None
+    name, known_since = found
+    return HostInForce(name, max(known_since, configuration.mode_changed_at or known_since))
 
 
 def name_in_force(identity: str, mode: int) -> str:
-    """The name of the host that ``identity`` names in ``mode``; empty where that mode knows none.
-
-    ``identity``: the subject of a health certificate, 64 lower-case hex digits. A host of another mode is not known,
-    so that a switch of the mode ends what the mode before gave.
-    """
-    return _BY_MODE[OperationMode(mode)](identity) or ""
+    """The name of the host that ``identity`` names in ``mode``; empty where that mode knows none."""
+    found = _BY_MODE[OperationMode(mode)](identity).first()
+    return found[0] if found else ""
 
 
-def _tpm_host(identity: str) -> str | None:
-    return TpmHost.objects.filter(ek_hash=identity).values_list("name", flat=True).first()
+_Rows = QuerySet[Model, tuple[str, datetime]]
 
 
-def _host_key(identity: str) -> str | None:
-    return HostKey.objects.filter(fingerprint=identity).values_list("name", flat=True).first()
+def _tpm_hosts(identity: str) -> _Rows:
+    return TpmHost.objects.filter(ek_hash=identity).values_list("name", "approved_at")
 
 
-def _domain_host(identity: str) -> str | None:
-    return DomainHost.objects.filter(identity=identity).values_list("name", flat=True).first()
+def _host_keys(identity: str) -> _Rows:
+    return HostKey.objects.filter(fingerprint=identity).values_list("name", "approved_at")
 
 
-_BY_MODE: Final[dict[OperationMode, Callable[[str], str | None]]] = {
-    OperationMode.TPM: _tpm_host,
-    OperationMode.ACTIVE_DIRECTORY: _domain_host,
-    OperationMode.HOST_KEY: _host_key,
+def _domain_hosts(identity: str) -> _Rows:
+    return DomainHost.objects.filter(identity=identity).values_list("name", "known_since")
+
+
+_BY_MODE: Final[dict[OperationMode, Callable[[str], _Rows]]] = {
+    OperationMode.TPM: _tpm_hosts,
+    OperationMode.ACTIVE_DIRECTORY: _domain_hosts,
+    OperationMode.HOST_KEY: _host_keys,
 }

@@ -53,6 +53,7 @@ def test_a_host_without_a_certificate_attests_by_version_1(client: Client, first
     assert reply.certificate
     kept = Attestation.objects.get()
     assert (kept.passed, kept.policy_version, kept.host_name) == (True, V1, "hv01")
+    assert kept.verdict["protocol_version"] == 1
     assert kept.verdict["warnings"] == ["hv01 was admitted without an endorsement-key certificate."]
 
 
@@ -67,6 +68,7 @@ def test_it_does_not_pass_by_version_2_whatever_certificate_it_shows(client: Cli
 def test_a_host_of_version_2_is_unknown_to_version_1(client: Client, fabric: Trusting, hv01: Host) -> None:
     assert hv01.initial_v1(client).message == hgsa.UnauthorizedErrorReply(False)
     assert hv01.open_v1(client).message == hgsa.UnauthorizedErrorReply(False)
+    assert Attestation.objects.get().verdict["protocol_version"] == 1
 
 
 @pytest.mark.parametrize("kind", ["baseline", "ci-policy"])
@@ -169,11 +171,9 @@ def test_the_same_content_asks_once_for_each_version(initialised: None) -> None:
     first, _ = submit(FABRIC, "ci-policy", "hosts", CI_POLICY, version=V1)
     second, created = submit(FABRIC, "ci-policy", "hosts", CI_POLICY, version=V2)
     assert created
-    with pytest.raises(Conflict) as caught:
-        approve(ADMIN, first, version=V2)
-    assert caught.value.code == "submission-same"
-    assert not CiPolicy.objects.exists()
+    assert approve(ADMIN, first, version=V2).policy_version == V2
     assert approve(ADMIN, second).policy_version == V2
+    assert CiPolicy.objects.get().policy_version == V2
 
 
 def test_a_name_stands_for_one_artefact_of_one_version(initialised: None) -> None:

@@ -1,12 +1,16 @@
 """What the fabric submits has no effect before an HGS administrator approves it."""
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.test import Client
 
+from hgs.commands import submissions
+from hgs.commands.host_groups import remove_host_group
+from hgs.commands.host_keys import remove_host_key
 from hgs.commands.policies import set_policy_enabled
 from hgs.commands.submissions import approve, reject, submit
-from hgs.commands.trust import add_tpm_root, remove_host, remove_tpm_root, set_artefact_enabled
-from hgs.models import Baseline, CiPolicy, Submission, SubmissionState, TpmHost, TrustedTpmRoot
+from hgs.commands.trust import add_tpm_root, remove_artefact, remove_host, remove_tpm_root, set_artefact_enabled
+from hgs.models import Baseline, CiPolicy, HostGroup, HostKey, Submission, SubmissionState, TpmHost, TrustedTpmRoot
 from hgs.selectors.submissions import preview
 from portal.kernel.actor import Actor, system_actor
 from portal.kernel.errors import Conflict, Denied, Invalid
@@ -60,6 +64,74 @@ def test_the_same_content_asks_once(tpm_root: TrustedTpmRoot, hv01: Host) -> Non
     approve(ADMIN, first)
     third, created = submit(FABRIC, "host", "hv01", hv01.identity_file)
     assert (third.pk, third.state, created) == (first.pk, SubmissionState.APPROVED, False)
+
+
+def test_a_host_that_was_removed_may_be_asked_for_again(tpm_root: TrustedTpmRoot, hv01: Host, client: Client) -> None:
+    first, _ = submit(FABRIC, "host", "hv01", hv01.identity_file)
+    approve(ADMIN, first)
+    remove_host(ADMIN, TpmHost.objects.get())
+    again, created = submit(FABRIC, "host", "hv01", hv01.identity_file)
+    assert (created, again.state) == (True, SubmissionState.PENDING)
+    approve(ADMIN, again)
+    assert hv01.begin(client).status == 200
+    known, created = submit(FABRIC, "host", "hv01", hv01.identity_file)
+    assert (created, known.state) == (False, SubmissionState.APPROVED)
+
+
+def remove_all(kind: str) -> None:
+    if kind == "host-key":
+        remove_host_key(ADMIN, HostKey.objects.get())
+    elif kind == "host-group":
+        remove_host_group(ADMIN, HostGroup.objects.get())
+    else:
+        remove_artefact(ADMIN, Baseline.objects.get() if kind == "baseline" else CiPolicy.objects.get())
+
+
+@pytest.mark.parametrize("kind", ["host-key", "host-group", "baseline", "ci-policy"])
+def test_whatever_was_removed_may_be_asked_for_again(initialised: None, hv01: Host, kind: str) -> None:
+    key = hv01.tpm.identity.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    contents = {"host-key": key, "host-group": b"S-1-5-21-1-2-3-1104", "baseline": hv01.log, "ci-policy": CI_POLICY}
+    content = contents[kind]
+    first = approve(ADMIN, submit(FABRIC, kind, "one", content)[0])
+    assert submit(FABRIC, kind, "one", content) == (first, False)
+    remove_all(kind)
+    again, created = submit(FABRIC, kind, "one", content)
+    assert (created, again.state) == (True, SubmissionState.PENDING)
+    assert approve(ADMIN, again).state == SubmissionState.APPROVED
+    remove_all(kind)
+
+
+@pytest.mark.parametrize("kind", ["baseline", "ci-policy"])
+def test_what_was_disabled_may_be_asked_for_again(fabric: Trusting, hv01: Host, kind: str) -> None:
+    name, content = ("r1", hv01.log) if kind == "baseline" else ("hosts", CI_POLICY)
+    artefact = Baseline.objects.get() if kind == "baseline" else CiPolicy.objects.get()
+    set_artefact_enabled(ADMIN, artefact, False)
+    again, created = submit(FABRIC, kind, name, content)
+    assert (created, again.state) == (True, SubmissionState.PENDING)
+    assert "which is disabled, is enabled again" in preview(ADMIN, again).change
+    approve(ADMIN, again)
+    artefact.refresh_from_db()
+    assert artefact.is_enabled
+
+
+def test_what_is_trusted_under_another_name_is_not_asked_for_twice(fabric: Trusting, hv02: Host) -> None:
+    same = approve(ADMIN, submit(FABRIC, "baseline", "r2", hv02.log)[0])
+    assert submit(FABRIC, "baseline", "r2", hv02.log) == (same, False)
+
+
+def test_no_more_submissions_wait_than_people_can_decide_about(
+    initialised: None, hv01: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submissions, "MAX_PENDING", 2)
+    first, _ = submit(FABRIC, "ci-policy", "one", CI_POLICY)
+    submit(FABRIC, "ci-policy", "two", CI_POLICY)
+    with pytest.raises(Conflict, match="2 submissions wait") as caught:
+        submit(FABRIC, "ci-policy", "three", CI_POLICY)
+    assert caught.value.code == "too-many-pending"
+    assert "gf hgs approvals" in caught.value.advice
+    assert submit(FABRIC, "ci-policy", "one", CI_POLICY) == (first, False)
+    reject(ADMIN, first)
+    assert submit(FABRIC, "ci-policy", "three", CI_POLICY)[1]
 
 
 @pytest.mark.parametrize("decide", [approve, reject])
