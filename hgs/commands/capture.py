@@ -6,11 +6,13 @@ What is captured is submitted, no more: it waits for approval like any submissio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
+from uuid import UUID
 
 from hgs import artefacts
 from hgs.attestation.verdict import AttestationStatus
-from hgs.commands.submissions import submit
+from hgs.commands.submissions import MAX_PENDING, submit
 from hgs.models import (
     Attestation,
     Baseline,
@@ -242,7 +244,14 @@ def _waiting(measured: _Measured) -> Submission | None:
     pending = Submission.objects.filter(
         kind=SubmissionKind.BASELINE, state=SubmissionState.PENDING, policy_version=measured.version
     )
-    for submission in pending:
-        if artefacts.read_baseline(bytes(submission.content)).digest == measured.digest:
+    for submission in pending.defer("content"):
+        if _digest_of(submission.pk) == measured.digest:
             return submission
     return None
+
+
+@lru_cache(maxsize=2 * MAX_PENDING)
+def _digest_of(submission_id: UUID) -> str:
+    """Of a submitted baseline; read once in a process, since the content of a submission never changes."""
+    content = Submission.objects.values_list("content", flat=True).get(pk=submission_id)
+    return artefacts.read_baseline(bytes(content)).digest

@@ -5,8 +5,17 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from hgs.commands.capture import CaptureOutcome, capture_baseline, capture_baselines, may_capture, proposed_name
+from hgs import artefacts
+from hgs.commands.capture import (
+    CaptureOutcome,
+    capture_baseline,
+    capture_baselines,
+    may_capture,
+    plan_captures,
+    proposed_name,
+)
 from hgs.commands.submissions import approve, submit
+from hgs.commands.trust import remove_artefact
 from hgs.models import Attestation, Baseline, OperationMode, Submission, SubmissionState
 from portal.kernel.actor import Actor
 from portal.kernel.errors import Conflict, Denied
@@ -122,3 +131,25 @@ def test_a_lab_that_approves_at_once_does_both(refused: Attestation, settings: A
     (result,) = capture_baselines(FABRIC, [refused])
     assert result.outcome is CaptureOutcome.APPROVED
     assert Baseline.objects.filter(name="hv01-2026-11-23").exists()
+
+
+def test_a_captured_baseline_that_was_removed_can_be_captured_again(refused: Attestation) -> None:
+    approve(ADMIN, capture_baseline(ADMIN, refused, "updated"))
+    remove_artefact(ADMIN, Baseline.objects.get(name="updated"))
+    again = capture_baseline(ADMIN, refused, "updated")
+    assert again.state == SubmissionState.PENDING
+    approve(ADMIN, again)
+    assert Baseline.objects.filter(name="updated").exists()
+
+
+def test_what_waits_is_read_once_however_often_something_is_captured(
+    refused: Attestation, hv01: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Boot(identity=hv01.tpm.identity.public_key(), revoked=(*UPDATED, b"\x04" * 32))
+    submit(FABRIC, "baseline", "other", hv01.restart(other))
+    assert plan_captures(ADMIN, [refused])[0].is_new
+    read: list[int] = []
+    reading = artefacts.read_baseline
+    monkeypatch.setattr(artefacts, "read_baseline", lambda content: read.append(1) or reading(content))
+    assert plan_captures(ADMIN, [refused])[0].is_new
+    assert len(read) == 1, "the captured log itself, and no submission"
