@@ -1,6 +1,5 @@
 """``gf hgs trace``: diagnostics with their remedies."""
 
-import json
 import sys
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
@@ -9,7 +8,7 @@ import click
 
 from hgs.cli.node import on_node
 from portal.cli.failure import FAILED
-from portal.cli.output import printable
+from portal.cli.output import json_text, printable
 
 if TYPE_CHECKING:
     from hgs.trace.findings import Report
@@ -28,7 +27,7 @@ def trace(actor: "Actor", detailed: bool, as_json: bool) -> None:
 
     report = run(actor)
     if as_json:
-        click.echo(json.dumps(report.to_json(detailed=detailed), indent=2, ensure_ascii=False))
+        click.echo(json_text(report.to_json(detailed=detailed)))
     else:
         _show(report, detailed)
     if report.overall.value == "fail":

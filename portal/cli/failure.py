@@ -9,6 +9,8 @@ from typing import IO, Any, Final, Protocol, runtime_checkable
 
 import click
 
+from portal.cli.output import printable
+
 FAILED: Final = 1
 USAGE: Final = 2
 UNREACHABLE: Final = 3
@@ -38,11 +40,16 @@ class CliError(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Write the error to stderr."""
-        click.echo(f"error: {self.message}", file=file, err=file is None)
+        click.echo(f"error: {_line(self.message)}", file=file, err=file is None)
         for detail in self.details:
-            click.echo(f"  {detail}", file=file, err=file is None)
+            click.echo(f"  {_line(detail)}", file=file, err=file is None)
         if self.advice:
-            click.echo(f"what to do: {self.advice}", file=file, err=file is None)
+            click.echo(f"what to do: {_line(self.advice)}", file=file, err=file is None)
+
+
+def _line(text: str) -> str:
+    """One line; nothing in it that a server, a file or a name brought along can steer the terminal."""
+    return printable(" ".join(text.splitlines()))
 
 
 def friendly(error: Exception) -> CliError | None:

@@ -52,5 +52,13 @@ def printable(value: object) -> str:
     return "".join(character if character.isprintable() else "�" for character in str(value))
 
 
+def json_text(value: object, *, sort_keys: bool = False) -> str:
+    """JSON for a program or a person: words as they are, whatever could steer a terminal escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=sort_keys)
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
+
+
 def _json(value: object) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True))
+    click.echo(json_text(value, sort_keys=True))

@@ -1,6 +1,5 @@
 """Files given on the command line: read up to a limit, and every problem with them a sentence and exit code 2."""
 
-import json
 import sys
 import warnings
 from collections.abc import Callable
@@ -12,6 +11,7 @@ import click
 
 from hgs.attestation.errors import AttestationError
 from portal.cli.failure import CliError
+from portal.cli.output import json_text
 
 UNUSABLE: Final = 2
 """Exit code: what was given cannot be read, so nothing was checked."""
@@ -65,7 +65,7 @@ def offline(command: Callable[_P, _R]) -> Callable[_P, _R]:
 
 def show_json(value: Any) -> None:
     """Print as JSON, in the order given."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(json_text(value))
 
 
 def json_option(command: Callable[_P, _R]) -> Callable[_P, _R]:
