@@ -41,6 +41,11 @@ _KINDS: Final = {
     0x801A: "the certification of a key's creation (TPM2_CertifyCreation)",
     0x801C: "a certified digest of an NV index",
 }
+_HELD: Final = Attributes.FIXED_TPM | Attributes.FIXED_PARENT | Attributes.SENSITIVE_DATA_ORIGIN
+_GUESSABLE: Final = 8
+"""Bytes below which a nonce can be guessed or comes again by chance."""
+_RESETTABLE: Final = frozenset((16, 23))
+"""PC Client platforms let any program reset the registers for debugging and for applications."""
 _TPM12_QUOTE: Final = b"\x01\x01\x00\x00QUOT"
 
 
@@ -155,11 +160,11 @@ def _check_key(verdict: QuoteVerdict, key: AttestationKey) -> PublicKey:
         public = to_cryptography_key(key.public)
     except AttestationError as error:
         raise _refuse(verdict, "weak-key", error.message) from error
-    wanted = Attributes.RESTRICTED | Attributes.SIGN | Attributes.FIXED_TPM
+    wanted = Attributes.RESTRICTED | Attributes.SIGN | _HELD
     if key.public.attributes & wanted != wanted or key.public.attributes & Attributes.DECRYPT:
         sentence = (
-            "The attestation key is not a restricted signing key bound to its TPM: it signs whatever it is given, also "
-            "what only looks like a quote."
+            "The attestation key is not a restricted signing key that was made in its TPM and is bound to it: it, or "
+            "whoever else has it, signs also what only looks like a quote."
         )
         raise _refuse(verdict, "key-not-restricted", sentence)
     _check_strength(verdict, public)
@@ -242,6 +247,11 @@ def _check_nonce(verdict: QuoteVerdict, quote: TpmsAttest, nonce: bytes | None) 
         raise _refuse(verdict, "nonce", f"The quote is over another nonce ({shown}): an old one, or meant for another.")
     else:
         _pass(verdict, "nonce", "The quote is over the nonce that was given.")
+        if len(nonce) < _GUESSABLE:
+            verdict.warnings.append(
+                f"The nonce has only {len(nonce)} bytes: somebody can guess such a one, or have kept a quote over it. "
+                "Use 16 random bytes or more."
+            )
 
 
 def _check_explained(verdict: QuoteVerdict, parsed: TpmsAttest, signature: TpmtSignature, files: QuoteFiles) -> None:
@@ -254,11 +264,28 @@ def _check_explained(verdict: QuoteVerdict, parsed: TpmsAttest, signature: TpmtS
     verdict.quote |= {"registers": selected, "digest": quote.pcr_digest.hex()}
     if not any(selected.values()):
         raise _refuse(verdict, "empty-selection", "The quote covers no register at all, so it proves nothing.")
+    verdict.warnings += _weaknesses(quote)
     found: Explanation = explain(quote, signature.hash, files.log, files.registers)
     verdict.warnings += found.warnings
     if found.problem:
         raise _refuse(verdict, found.code, found.problem)
     _pass(verdict, "explained", found.sentence(_listed(selected)))
+
+
+def _weaknesses(quote: QuoteInfo) -> list[str]:
+    """What the selection is worth less for than it seems."""
+    found = [
+        f"The quote covers PCR {', '.join(map(str, item.pcrs))} in the SHA-1 bank, which is weak: two things can be "
+        "made that are measured alike. HGS accepts no such quote."
+        for item in quote.selections
+        if item.hash is Algorithm.SHA1 and item.pcrs
+    ]
+    covered = {pcr for item in quote.selections for pcr in item.pcrs}
+    if resettable := sorted(covered & _RESETTABLE):
+        alone = "" if covered - _RESETTABLE else ", and the quote covers no other register"
+        names = ", ".join(map(str, resettable))
+        found.append(f"Any program can reset PCR {names} and extend it anew: it says nothing about the boot{alone}.")
+    return found
 
 
 def _listed(selected: Mapping[str, Sequence[int]]) -> str:

@@ -80,6 +80,9 @@ def _nonce(text: str | None) -> bytes | None:
         value = bytes.fromhex(text.removeprefix("0x"))
     except ValueError as error:
         raise CliError("The nonce is not hexadecimal.", exit_code=UNUSABLE) from error
+    if not value:
+        advice = "Give the nonce that was asked for, or leave --nonce out: then freshness is not checked."
+        raise CliError("The nonce is empty: an empty one makes no quote fresh.", advice, exit_code=UNUSABLE)
     if len(value) > _MAX_NONCE:
         raise CliError(f"The nonce has {len(value)} bytes; a TPM takes at most {_MAX_NONCE}.", exit_code=UNUSABLE)
     return value

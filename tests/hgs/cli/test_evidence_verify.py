@@ -70,7 +70,7 @@ def test_real_quotes_are_accepted(entry: dict[str, Any], given: str, tmp_path: P
         sample(f"{folder}/quote.bin"),
         sample(f"{folder}/signature.bin"),
         sample(f"{folder}/ak.pem"),
-        bytes.fromhex(entry["extra_data"]),
+        bytes.fromhex(entry["extra_data"]) or None,  # one sample was made without any
         sample(entry["eventlog"]) if given != "pcrs" else None,
         sample(f"{folder}/pcrs.json") if given != "log" else None,
     )
@@ -106,7 +106,53 @@ def test_the_answer_lists_every_check_and_what_was_not_checked(case: QuoteCase) 
     ]
 
 
-@pytest.mark.parametrize("nonce", [b"", NONCE[:-1], NONCE + b"\x00", bytes(16)])
+def warnings(case: QuoteCase) -> list[str]:
+    found = answer(case.verify("--json"))
+    assert found["accepted"] is True
+    return found["warnings"]  # type: ignore[return-value]
+
+
+def quoted(case: QuoteCase, pcrs: tuple[int, ...], bank: Algorithm = SHA256, nonce: bytes = NONCE) -> QuoteCase:
+    """A quote of these registers as the log leaves them."""
+    log = two_banks()
+    size = 32 if bank == SHA256 else 20
+    truth = {pcr: replay(log, bank).get(pcr, bytes(size)) for pcr in pcrs}
+    attest = attest_quote((PcrSelection.of(bank, pcrs),), {bank: truth}, nonce)
+    return replace(case, attest=attest, signature=sign(attest), nonce=nonce, log=log.serialise())
+
+
+@pytest.mark.parametrize("text", ["", " ", "0x"])
+def test_an_empty_nonce_is_a_wrong_use_whatever_the_quote_is_over(case: QuoteCase, text: str) -> None:
+    for over in (b"", NONCE):
+        given = replace(quoted(case, (7,), nonce=over), nonce=None)
+        result = given.verify("--nonce", text)
+        assert result.exit_code == 2
+        assert "empty" in result.output
+        assert given.verify("--json", "--nonce", text).exit_code == 2
+
+
+def test_a_short_nonce_is_checked_and_what_it_is_worth_is_told(case: QuoteCase) -> None:
+    short = quoted(case, (7,), nonce=bytes.fromhex("deadbeef"))
+    assert any("4 bytes" in text and "guess" in text for text in warnings(short))
+    assert replace(short, nonce=bytes.fromhex("deadbeee")).code() == (1, "nonce")
+    assert replace(short, nonce=b"\xde").code() == (1, "nonce")
+    assert not any("guess" in text for text in warnings(quoted(case, (7,), nonce=bytes(range(8)))))
+
+
+def test_registers_of_a_sha1_bank_are_accepted_with_a_warning(case: QuoteCase) -> None:
+    assert any("SHA-1 bank" in text for text in warnings(quoted(case, (7,), SHA1)))
+    assert not any("SHA-1 bank" in text for text in warnings(quoted(case, (7,))))
+
+
+def test_registers_that_any_program_resets_are_told(case: QuoteCase) -> None:
+    alone = warnings(quoted(case, (16, 23)))
+    assert any("PCR 16, 23" in text and "no other" in text for text in alone)
+    among = warnings(quoted(case, (7, 23)))
+    assert any("PCR 23" in text and "reset" in text and "no other" not in text for text in among)
+    assert not any("reset" in text for text in warnings(quoted(case, (7,))))
+
+
+@pytest.mark.parametrize("nonce", [NONCE[:-1], NONCE + b"\x00", bytes(16)])
 def test_another_nonce_is_refused(case: QuoteCase, nonce: bytes) -> None:
     assert replace(case, nonce=nonce).code() == (1, "nonce")
 
@@ -174,7 +220,13 @@ def test_bare_signatures_are_accepted(case: QuoteCase) -> None:
 
 
 def test_an_attestation_key_that_signs_anything_is_refused(case: QuoteCase) -> None:
-    for attributes in (AK_ATTRIBUTES & ~Attributes.RESTRICTED, AK_ATTRIBUTES & ~Attributes.FIXED_TPM):
+    for absent in (
+        Attributes.RESTRICTED,
+        Attributes.FIXED_TPM,
+        Attributes.FIXED_PARENT,
+        Attributes.SENSITIVE_DATA_ORIGIN,
+    ):
+        attributes = AK_ATTRIBUTES & ~absent
         area = ecc_public(KEY.public_key(), attributes).serialise()
         assert replace(case, ak=area).code() == (1, "key-not-restricted")
 
