@@ -9,8 +9,6 @@ import logging
 from datetime import datetime
 from typing import Final
 
-from django.db import transaction
-
 from hgs.attestation.domain import HostKeyOutcome, judge_host_key
 from hgs.attestation.errors import AttestationError
 from hgs.attestation.host_key import read_host_key
@@ -20,6 +18,7 @@ from hgs.commands.health_certificates import certify
 from hgs.commands.verdicts import keep
 from hgs.models import Attestation, HostKey, OperationMode
 from hgs.wire import hgsa
+from portal.kernel.durability import unhurried_transaction
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +59,8 @@ def _answer(fingerprint: str, outcome: HostKeyOutcome, now: datetime, *, is_rehe
         status=verdict.status.value,
         verdict=verdict.to_json(),
     )
-    with transaction.atomic():
+    # What a power cut may take back, the host gets again by asking again.
+    with unhurried_transaction():
         stored = keep(attestation, verdict, issued.values())
     if verdict.passed:
         return Answer(hgsa.HealthCertificateReply(tuple(issued.items())), stored)

@@ -1,12 +1,14 @@
 """Host key mode: what the holder of a registered key gets, and what everybody else gets."""
 
 import uuid
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from django.db import connection
 from django.test import Client
 
 from hgs.attestation.identity_key import to_cng
@@ -163,3 +165,22 @@ def test_only_an_hgs_administrator_changes_host_keys(actor: object) -> None:
 def test_changes_of_host_keys_are_events() -> None:
     remove_host_key(ADMIN, HostKey.objects.get())
     assert {"host-key:added", "host-key:removed"} <= set(AuditEvent.objects.values_list("event", flat=True))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_anybody_can_send_does_not_wait_for_the_disk(client: Client) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL waits as its synchronous_commit says")
+    seen: list[int] = []
+
+    def look(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith('INSERT INTO "hgs_attestation"'):
+            seen.extend(connection.connection.execute("PRAGMA synchronous").fetchone())
+        return execute(sql, params, many, context)
+
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA synchronous=FULL")
+    with connection.execute_wrapper(look):
+        assert post(client, request(STRANGER))[0] == 403
+        assert post(client, request())[0] == 200
+    assert seen == [1, 1], "NORMAL"
