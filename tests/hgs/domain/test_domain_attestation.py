@@ -182,7 +182,7 @@ def test_what_tickets_must_be_bound_to_is_set(
     settings.HGS_KEYTAB, settings.HGS_TICKET_BINDING = str(realm.keytab("hgs")), binding
     bodies = {"bound": b"body", "to another": b"other"}
     tokens = {name: ticket(realm, "hv01", body) for name, body in bodies.items()} | {"unbound": unbound(realm, "hv01")}
-    found = {}
+    found: dict[str, bool | None] = {}
     for name, token in tokens.items():
         try:
             found[name] = kerberos.accept(token, b"body").is_bound
