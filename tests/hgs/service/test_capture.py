@@ -150,6 +150,11 @@ def test_what_waits_is_read_once_however_often_something_is_captured(
     assert plan_captures(ADMIN, [refused])[0].is_new
     read: list[int] = []
     reading = artefacts.read_baseline
-    monkeypatch.setattr(artefacts, "read_baseline", lambda content: read.append(1) or reading(content))
+
+    def counted(content: bytes) -> artefacts.Artefact:
+        read.append(len(content))
+        return reading(content)
+
+    monkeypatch.setattr(artefacts, "read_baseline", counted)
     assert plan_captures(ADMIN, [refused])[0].is_new
     assert len(read) == 1, "the captured log itself, and no submission"

@@ -219,7 +219,8 @@ def test_a_known_host_is_judged_by_its_own_tickets_and_not_by_others_of_its_name
     seen = forecast(DOMAIN)["hv01"]
     assert seen.expectation is UNKNOWN
     assert "Several accounts" in seen.reasons[0]
-    DomainHost.objects.create(identity="ab" * 32, sid="S-1-5-21-1-2-3-1", name="hv01", group=group, seen_at=clock.now)
+    times = {"known_since": clock.now, "seen_at": clock.now}
+    DomainHost.objects.create(identity="ab" * 32, sid="S-1-5-21-1-2-3-1", name="hv01", group=group, **times)
     assert forecast(DOMAIN)["hv01"].expectation is PASSES
 
 
