@@ -23,6 +23,8 @@ MAX_BINARY: Final = 768 * 1024
 """Bytes of one binary member, decoded."""
 MAX_ITEMS: Final = 32
 """Entries of one list."""
+MAX_OBJECTS: Final = 2 * MAX_ITEMS
+"""JSON objects of one message, which is one and the entries of a list or two."""
 _ENUM = TypeVar("_ENUM", bound=IntEnum)
 
 
@@ -44,10 +46,10 @@ def parse_message(data: bytes) -> m.Message:
 def _load(data: bytes) -> Any:
     if len(data) > MAX_REQUEST:
         raise HgsaError(f"The message has {len(data)} bytes; the limit is {MAX_REQUEST}.")
+    if data.count(b"{") > MAX_OBJECTS:  # no text of a message has one
+        raise HgsaError(f"The message has more than {MAX_OBJECTS} objects.")
     try:
-        return json.loads(
-            data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse, parse_float=_refuse, parse_int=_int
-        )
+        return json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse, parse_float=_refuse)
     except (ValueError, RecursionError) as error:
         raise HgsaError("The message is not JSON as MS-HGSA writes it.") from error
 
@@ -65,12 +67,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(text: str) -> Any:
     raise ValueError(f"number {text[:20]!r} is not an integer")
-
-
-def _int(text: str) -> int:
-    if len(text) > 10 or text.startswith("-"):
-        raise ValueError("number out of range")
-    return int(text)
 
 
 def _type_name(body: Mapping[str, Any]) -> str:
@@ -154,8 +150,11 @@ def _bytes_in(value: Any, where: str) -> bytes:
         if base64.b64encode(decoded).decode() != value:
             raise HgsaError(f"{where} is not base64 in its one form.")
         return decoded
-    if isinstance(value, list) and all(type(item) is int and item < 256 for item in value):
-        return bytes(value)
+    if isinstance(value, list) and set(map(type, value)) <= {int}:
+        try:
+            return bytes(value)
+        except (ValueError, OverflowError):
+            pass
     raise HgsaError(f"{where} is neither base64 nor a list of byte values.")
 
 
