@@ -31,6 +31,6 @@ def _date(request: HttpRequest) -> datetime | None:
         return None
     try:
         said = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError, TypeError):
         return None
     return said if said.tzinfo else None

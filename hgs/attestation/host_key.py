@@ -171,7 +171,7 @@ def _usage_warnings(certificate: x509.Certificate) -> tuple[str, ...]:
     warnings = []
     try:
         extensions = certificate.extensions
-    except ValueError:
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return ("The certificate's extensions cannot be read.",)
     try:
         purposes = list(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
