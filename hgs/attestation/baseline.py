@@ -5,7 +5,7 @@ debug flags and custom Secure Boot policies. Registers themselves are not compar
 entry or another disk must not break a fabric.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Self
@@ -129,15 +129,36 @@ def compare(baseline: Baseline, boot: MeasuredBoot, name: str = "") -> tuple[Dif
 
     ``name``: the baseline's, for the sentences.
     """
-    host = baseline_of(boot)
+    return tuple(differences(baseline, baseline_of(boot), name))
+
+
+def differences(baseline: Baseline, host: Baseline, name: str = "") -> Iterator[Difference]:
+    """As :func:`compare`, one after another; ``host``: the baseline that the boot would be."""
     against = f"the baseline {name}" if name else "the baseline"
+    yield from _switch("secure-boot", "Secure Boot", baseline.secure_boot, host.secure_boot, against)
+    yield from _authorities(baseline.authorities, host.authorities, against)
+    yield from _items("dbx", (baseline.dbx, host.dbx), against)
+    yield from _switch("debug", "Debugging", baseline.debug, host.debug, against)
+    yield from _items("custom-policy", (baseline.custom_policies, host.custom_policies), against)
+
+
+def distance(baseline: Baseline, host: Baseline) -> int:
+    """How many :func:`differences` there are, without wording them: a dbx may have thousands of entries."""
     return (
-        *_switch("secure-boot", "Secure Boot", baseline.secure_boot, host.secure_boot, against),
-        *_authorities(baseline.authorities, host.authorities, against),
-        *_items("dbx", (baseline.dbx, host.dbx), against),
-        *_switch("debug", "Debugging", baseline.debug, host.debug, against),
-        *_items("custom-policy", (baseline.custom_policies, host.custom_policies), against),
+        (baseline.secure_boot != host.secure_boot)
+        + (baseline.debug != host.debug)
+        + _apart(baseline.authorities, host.authorities, lambda item: (item.variable, item.digest))
+        + _apart(baseline.dbx, host.dbx)
+        + _apart(baseline.custom_policies, host.custom_policies)
     )
+
+
+def _apart(before: Sequence[Any], after: Sequence[Any], key: Callable[[Any], object] | None = None) -> int:
+    """How many items only one side has; what ``key`` gives for them says which are the same."""
+    if before == after:
+        return 0
+    old, new = (set(map(key, side) if key else side) for side in (before, after))
+    return len(old ^ new)
 
 
 _ADDED, _REMOVED = ChangeKind.ADDED, ChangeKind.REMOVED

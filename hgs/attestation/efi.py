@@ -26,6 +26,8 @@ DEBUG_ACTION: Final = "UEFI Debug Mode"
 _VARIABLE_HEAD: Final = struct.Struct("<16sQQ")
 _LIST_HEAD: Final = struct.Struct("<16sIII")
 _SEPARATOR: Final = bytes(4)
+_MOST_REMEMBERED: Final = 64 * 1024  # bytes; the revocations of all makers together are below 32 KiB
+_MOST_DESCRIBED: Final = 8 * 1024  # bytes; a certificate has two
 _CONFIGURATION: Final = {
     (EFI_GLOBAL, "SecureBoot"),
     (EFI_GLOBAL, "PK"),
@@ -75,13 +77,16 @@ def signature_list(kind: UUID, owner: UUID, items: Sequence[bytes]) -> bytes:
     return _LIST_HEAD.pack(kind.bytes_le, _LIST_HEAD.size + len(body), 0, size) + body
 
 
-@lru_cache(maxsize=32)
 def parse_signature_database(data: bytes) -> tuple[str, ...]:
     """The entries of db, dbx, … without their owners, sorted.
 
     Written ``sha256:<hex>``, ``x509:<SHA-256 hex of the certificate>`` or ``<type GUID>:<SHA-256 hex>``.
     Raises :class:`Malformed`. Remembered, since a whole fabric has the same few.
     """
+    return _remembered_database(data) if len(data) <= _MOST_REMEMBERED else _parse_database(data)
+
+
+def _parse_database(data: bytes) -> tuple[str, ...]:
     entries: list[str] = []
     offset = 0
     while offset < len(data):
@@ -101,6 +106,9 @@ def parse_signature_database(data: bytes) -> tuple[str, ...]:
             entries += [f"{name}:{hashlib.sha256(item).hexdigest()}" for item in items]
         offset += list_size
     return tuple(sorted(set(entries)))
+
+
+_remembered_database: Final = lru_cache(maxsize=32)(_parse_database)
 
 
 @dataclass(frozen=True, order=True)
@@ -156,6 +164,8 @@ def read_secure_boot(log: VerifiedLog) -> SecureBootFacts:
             continue
         key = (variable.guid, variable.name)
         if key == (EFI_GLOBAL, "SecureBoot"):
+            if len(variable.data) > 1:  # none at all where the firmware has no such variable
+                raise LogUnsafe(f"PCR 7 has a SecureBoot variable of {len(variable.data)} bytes; it has one.")
             states.append(variable.data if not separated or states else b"")
         if key in _CONFIGURATION and key not in variables and not separated:
             variables[key] = variable.data
@@ -202,14 +212,23 @@ def _authority(variable: EfiVariable) -> Authority:
     return Authority(name, hashlib.sha256(variable.data).hexdigest(), _describe(variable.data))
 
 
-@lru_cache(maxsize=256)
 def _describe(data: bytes) -> str:
-    """The subject of a certificate entry (16 bytes owner first), for people. A whole fabric has the same few."""
+    """The subject of a certificate entry (16 bytes owner first), for people."""
+    return _remembered_description(data) if len(data) <= _MOST_DESCRIBED else _size(data)
+
+
+def _size(data: bytes) -> str:
+    return f"{len(data)} bytes"
+
+
+@lru_cache(maxsize=256)
+def _remembered_description(data: bytes) -> str:
+    """A whole fabric has the same few."""
     if data[16:18] != b"\x30\x82":
-        return f"{len(data)} bytes"
+        return _size(data)
     try:
         subject = asn1_x509.Certificate.load(data[16:])["tbs_certificate"]["subject"].native
         text = str(subject.get("common_name") or next(iter(subject.values()), "certificate"))
     except Exception:  # noqa: BLE001 - only a description: whatever asn1crypto stumbles over, there is none
-        return f"{len(data)} bytes"
+        return _size(data)
     return "".join(character if character.isprintable() else "?" for character in text)[:120]

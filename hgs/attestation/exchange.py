@@ -166,6 +166,8 @@ def finish(
     """
     if context.state is None:
         raise PayloadInvalid("The second request of an exchange echoes the server's state.")
+    if not requested:
+        raise PayloadInvalid("The request asks for no certificate.")
     blobs = _blobs(context, _ROUND_2, _OPTIONAL_2)
     checks = j.TPM_CHECKS_WITH_REPORT if _INTERMEDIATE in requested else j.TPM_CHECKS
     result = Judgement(endorsement.ek_hash, checks=checks, protocol_version=protocol_version)

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, Final, Self
 
 from hgs.attestation.errors import Malformed
+from hgs.attestation.sipa_records import MOST_REMEMBERED
 
 _TLV: Final = struct.Struct("<II")
 _HASHES: Final = {0x8004: "sha1", 0x800C: "sha256", 0x800D: "sha384", 0x800E: "sha512"}
@@ -97,7 +98,9 @@ def _text(data: bytes) -> str:
     return text
 
 
-@lru_cache(maxsize=4096)
+_remembered: Final = lru_cache(maxsize=4096)(LoadedModule.parse)
+
+
 def loaded_module(payload: bytes) -> LoadedModule:
-    """:meth:`LoadedModule.parse`, remembered."""
-    return LoadedModule.parse(payload)
+    """:meth:`LoadedModule.parse`, remembered where it is of honest size."""
+    return _remembered(payload) if len(payload) <= MOST_REMEMBERED else LoadedModule.parse(payload)

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final, Protocol
 
-from hgs.attestation.baseline import Baseline, Difference, compare
+from hgs.attestation.baseline import Baseline, Difference, baseline_of, differences, distance
 from hgs.attestation.errors import LogUnsafe
 from hgs.attestation.sipa import LoadedModule, MeasuredBoot, SipaType, SiPolicyInfo
 from hgs.attestation.tpm import Algorithm
@@ -14,7 +15,9 @@ _TRANSFER_FULL_BOOT: Final = 1
 _TRANSFER_RESUME: Final = 2
 _UNLOCKED_BY_TPM: Final = 0x4
 _SHOWN_DIFFERENCES: Final = 5
+_RECORDED_DIFFERENCES: Final = 20
 _SHOWN_MODULES: Final = 20
+_SHOWN_NAME: Final = 100
 
 
 @dataclass(frozen=True)
@@ -94,29 +97,33 @@ def secure_boot_settings(boot: MeasuredBoot, registered: Registered) -> Finding:
             "No TPM baseline is registered with this HGS, so none can match. If this host is in good order, capture "
             "its boot as a baseline.",
         )
-    nearest, differences = nearest_baseline(registered.baselines, boot)
-    if not differences:
+    host = baseline_of(boot)
+    nearest, count = nearest_baseline(registered.baselines, host)
+    if not count:
         return Finding(Outcome.PASSED, f"The boot matches the TPM baseline {nearest.name}.", {"baseline": nearest.name})
+    found = tuple(islice(differences(nearest.baseline, host, nearest.name), _RECORDED_DIFFERENCES))
     return Finding(
         Outcome.FAILED,
-        f"{_listed(differences)} The boot matches no TPM baseline; {nearest.name} is the nearest. If the change is "
+        f"{_listed(found, count)} The boot matches no TPM baseline; {nearest.name} is the nearest. If the change is "
         "meant, capture this boot as a new baseline; otherwise set the firmware back.",
-        {"nearest_baseline": nearest.name, "differences": str(len(differences))}
-        | {f"difference_{number}": item.sentence for number, item in enumerate(differences[:20], 1)},
+        {"nearest_baseline": nearest.name, "differences": str(count)}
+        | {f"difference_{number}": item.sentence for number, item in enumerate(found, 1)},
     )
 
 
-def nearest_baseline(
-    baselines: Sequence[NamedBaseline], boot: MeasuredBoot
-) -> tuple[NamedBaseline, tuple[Difference, ...]]:
-    """The baseline (of at least one) with the fewest differences, by name among equals, and those differences."""
-    compared = ((named, compare(named.baseline, boot, named.name)) for named in baselines)
-    return min(compared, key=lambda pair: (len(pair[1]), pair[0].name))
+def nearest_baseline(baselines: Sequence[NamedBaseline], host: Baseline) -> tuple[NamedBaseline, int]:
+    """The baseline (of at least one) with the fewest differences, by name among equals, and how many those are.
+
+    ``host``: the baseline that the boot would be.
+    """
+    counted = ((distance(named.baseline, host), named) for named in baselines)
+    count, nearest = min(counted, key=lambda pair: (pair[0], pair[1].name))
+    return nearest, count
 
 
-def _listed(differences: tuple[Difference, ...]) -> str:
-    shown = " ".join(item.sentence for item in differences[:_SHOWN_DIFFERENCES])
-    more = len(differences) - _SHOWN_DIFFERENCES
+def _listed(found: tuple[Difference, ...], count: int) -> str:
+    shown = " ".join(item.sentence for item in found[:_SHOWN_DIFFERENCES])
+    more = count - _SHOWN_DIFFERENCES
     return f"{shown} There {'is' if more == 1 else 'are'} {more} more." if more > 0 else shown
 
 
@@ -199,7 +206,8 @@ def modules_allowed(boot: MeasuredBoot, policies: Sequence[NamedDigest], evidenc
 
 def _refused(module: LoadedModule, policy: NamedDigest, why: str) -> str:
     mode = ", which is in audit mode and did not stop it" if policy.audit else ""
-    what = f"driver {module.name or 'without a name'} (publisher {module.publisher or 'unknown'})"
+    name, publisher = module.name[:_SHOWN_NAME], module.publisher[:_SHOWN_NAME]
+    what = f"driver {name or 'without a name'} (publisher {publisher or 'unknown'})"
     return f"The {what} is not allowed by CI policy {policy.name}{mode}: {why}."
 
 

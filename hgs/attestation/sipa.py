@@ -43,6 +43,7 @@ from hgs.attestation.tcglog import EV_EVENT_TAG, EV_SEPARATOR, VerifiedLog
 
 _TYPES: Final = {int(kind): kind for kind in SipaType}
 END_MARKER: Final = b"WBCL"
+_SHA256_SIZE: Final = 32
 PCR_SETTINGS: Final = 12
 PCR_DETAILS: Final = 13
 PCR_AUTHORITIES: Final = 14
@@ -174,6 +175,8 @@ class _Collector:
         elif kind == SipaType.SBCP_INFO:
             self.custom_policies.append(parse_custom_policy(payload))
         elif kind == SipaType.DUMP_ENCRYPTION_KEY_DIGEST:
+            if len(payload) != _SHA256_SIZE:
+                raise Malformed("The digest of a dump key is SHA-256.")
             self.dump_keys.append(payload.hex())
         elif pcr == PCR_SETTINGS:
             keys = self.keys if kind == SipaType.VSM_IDK_INFO else self.signing_keys

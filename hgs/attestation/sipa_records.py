@@ -13,6 +13,8 @@ from typing import Final, NamedTuple, Self
 from hgs.attestation.errors import Malformed
 
 MAX_DEPTH: Final = 4
+MOST_REMEMBERED: Final = 4096
+"""Bytes of a module's records that are remembered: honest ones have some hundreds."""
 _AGGREGATION: Final = 0x40000000
 _MODULE: Final = 0x40010003
 _TLV: Final = struct.Struct("<II")
@@ -166,7 +168,7 @@ def _walk(data: bytes, modules: list[bytes] | None) -> list[tuple[int, bytes]]:
             at += size
         elif kind == _MODULE and modules is not None:
             modules.append(data[at : at + size])
-            values += _module_values(modules[-1])
+            values += _module_values(modules[-1]) if size <= MOST_REMEMBERED else _walk(modules[-1], None)
             at += size
         else:
             outer.append(end)

@@ -16,6 +16,14 @@ MODE_AD: Final = "active-directory"
 MODE_HOST_KEY: Final = "host-key"
 MODES: Final = frozenset({MODE_TPM, MODE_AD, MODE_HOST_KEY})
 
+MAX_SENTENCE: Final = 1500
+"""Characters of a sentence or warning: five differences from a baseline, in full."""
+MAX_EVIDENCE: Final = 2000
+"""Characters of one piece of evidence."""
+MAX_WARNINGS: Final = 50
+"""Warnings of one check."""
+_LONGER_EVIDENCE: Final = {"groups": 64 * 1024}  # the groups of an account; Windows allows about a thousand
+
 
 class AttestationStatus(StrEnum):
     """State of a host towards HGS, by the original's names."""
@@ -95,6 +103,9 @@ class CheckResult:
     ``policy`` is the ``Hgs_…`` name and ``guid`` the specification's reason GUID, both empty for evidence checks.
     ``evidence`` holds small strings for the reader: digests, names, register numbers. ``warnings``: what deserves
     attention though the check holds; the verdict repeats them.
+
+    Much of it is the host's own words, and results are stored, audited and logged: whatever is longer than any honest
+    host needs is cut.
     """
 
     code: str
@@ -105,6 +116,14 @@ class CheckResult:
     sub_status: AttestationSubStatus = AttestationSubStatus.NO_INFORMATION
     evidence: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.sentence) > MAX_SENTENCE:
+            object.__setattr__(self, "sentence", _cut(self.sentence, MAX_SENTENCE))
+        if self.evidence and max(map(len, self.evidence.values())) > MAX_EVIDENCE:
+            object.__setattr__(self, "evidence", _cut_evidence(self.evidence))
+        if self.warnings:
+            object.__setattr__(self, "warnings", _cut_warnings(self.warnings))
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; ``from_json`` gives back an equal result."""
@@ -135,6 +154,20 @@ class CheckResult:
             )
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise Malformed(f"This is not a stored check result: {error}.") from error
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _cut_evidence(evidence: Mapping[str, str]) -> dict[str, str]:
+    return {name: _cut(value, _LONGER_EVIDENCE.get(name, MAX_EVIDENCE)) for name, value in evidence.items()}
+
+
+def _cut_warnings(warnings: tuple[str, ...]) -> tuple[str, ...]:
+    shown = tuple(_cut(warning, MAX_SENTENCE) for warning in warnings[:MAX_WARNINGS])
+    more = len(warnings) - MAX_WARNINGS
+    return (*shown[:-1], f"And {more + 1} more warnings.") if more > 0 else shown
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ KEPT_PER_HOST: Final = 200
 """Attestations kept for each host that proved itself, and as many rehearsals."""
 KEPT_UNPROVEN: Final = 200
 """Attempts kept in all that nothing proved: anybody can send those, so they must not push others out."""
+AUDITED_SUMMARY: Final = 300
+"""Characters: every attestation is an event that stays, and a failing host may try often."""
 SWEEP_ONE_IN: Final = 64
 """Old rows are removed at one attestation in so many."""
 
@@ -90,7 +92,7 @@ def _audit(attestation: Attestation, verdict: Verdict) -> None:
         f"{event}:passed" if verdict.passed else f"{event}:failed",
         target_type="attestation",
         target_id=attestation.id,
-        summary=f"{attestation.host_name}: {verdict.summary}",
+        summary=f"{attestation.host_name}: {verdict.summary}"[:AUDITED_SUMMARY],
         data={
             "status": verdict.status.value,
             "sub_statuses": [item.value for item in verdict.sub_statuses],

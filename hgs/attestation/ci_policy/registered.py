@@ -8,6 +8,15 @@ from hgs.attestation.ci_policy.image import ImageFacts, SignatureFacts
 from hgs.attestation.modules import LoadedModule
 
 _REMEMBERED: Final = 4096
+_MOST_REMEMBERED: Final = 2048
+"""Characters in a module that is remembered: honest ones have some hundreds."""
+
+
+class _Unknown:
+    """Stands for an answer that is not remembered: None is one that is."""
+
+
+_UNKNOWN: Final = _Unknown()
 
 
 class PolicyRules:
@@ -23,15 +32,23 @@ class PolicyRules:
 
     def refuses(self, module: LoadedModule) -> str | None:
         """Why the policy does not allow a loaded module, as a clause; None if it does, or if that cannot be told."""
-        if module not in self._answers:
-            if len(self._answers) >= _REMEMBERED:
-                self._answers.clear()
-            self._answers[module] = self._ask(module)
-        return self._answers[module]
+        answer = self._answers.get(module, _UNKNOWN)  # one step: other threads clear it
+        if isinstance(answer, _Unknown):
+            answer = self._ask(module)
+            if _size(module) <= _MOST_REMEMBERED:
+                if len(self._answers) >= _REMEMBERED:
+                    self._answers.clear()
+                self._answers[module] = answer
+        return answer
 
     def _ask(self, module: LoadedModule) -> str | None:
         answer = self._evaluator.ask(facts_from_log(module))
         return answer.reason if isinstance(answer, Refused) else None
+
+
+def _size(module: LoadedModule) -> int:
+    texts = (module.path, module.issuer, module.publisher, module.original_name)
+    return sum(map(len, texts)) + len(module.authenticode_hash) + len(module.serial) + len(module.thumbprint)
 
 
 def facts_from_log(module: LoadedModule) -> ImageFacts:

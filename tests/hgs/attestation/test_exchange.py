@@ -553,13 +553,6 @@ def test_an_hgs_without_baselines_and_policies_passes_nobody(
     assert [check.code for check in verdict.failed_checks] == ["SecureBootSettings", "SystemIntegrityCiKnownGood"]
 
 
-def test_nothing_is_certified_that_was_not_requested(
-    service: Service, host: PythonTpm, endorsement: EndorsementKey, healthy: Boot
-) -> None:
-    context = answer(host, service.challenge(host, endorsement), host.boot(healthy.log()))
-    assert service.finish(endorsement, context, requested=()).keys == {}
-
-
 def test_a_passed_verdict_has_no_error_reply(
     service: Service, host: PythonTpm, endorsement: EndorsementKey, healthy: Boot
 ) -> None:

@@ -110,8 +110,9 @@ def first_version_artefacts(initialised: None, hv02: Host) -> None:
     admit("ci-policy", "hosts (v1)", CI_POLICY, V1)
 
 
-def test_a_host_may_ask_for_less_than_it_measured(client: Client, first_version: Host) -> None:
-    assert first_version.attest_v1(client, requested=()).message == hgsa.HealthCertificateReply(())
+def test_a_host_asks_for_some_certificate(client: Client, first_version: Host) -> None:
+    assert isinstance(first_version.attest_v1(client).message, hgsa.HealthCertificateReply)
+    assert first_version.attest_v1(client, requested=()).message == hgsa.PayloadErrorReply(False)
 
 
 # ---- admission by force --------------------------------------------------------------------------------------------
