@@ -58,7 +58,7 @@ def running(folder: Path, **environment: str) -> Iterator["subprocess.Popen[byte
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[str]:
     socket = tmp_path / "valkey.sock"
-    with ValkeyServer(unix_socket_path=str(socket)):
+    with ValkeyServer(port=0, unix_socket_path=str(socket)):
         yield f"unix://{socket}"
 
 
