@@ -37,8 +37,20 @@ def _environment(role: str, values: dict[str, str]) -> None:
         write_private(path, text)
 
 
+def auto_approve() -> str:
+    """Whether HGS approves by itself: what the environment says now, else what it said the last time, else yes."""
+    given = os.environ.get("HGS_AUTO_APPROVE", "")
+    if given:
+        return given
+    path = layout.ENVIRONMENTS / "hgs.env"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    kept = [line.partition("=")[2] for line in lines if line.startswith("HGS_AUTO_APPROVE=")]
+    return kept[0] if kept else "true"
+
+
 def prepare() -> None:
     """Generates what is missing and leaves what exists."""
+    approval = auto_approve()
     keys = layout.VAR / "keys"
     fabric_token = _once(keys / "hgs-fabric.token", secrets.token_urlsafe(32))
     shared = {"HGS_URL": layout.HGS_URL, "PORTAL_URL": layout.PORTAL_URL}
@@ -53,7 +65,7 @@ def prepare() -> None:
             "SECRET_KEY_FILE": str(_once(keys / "portal-secret.key", secrets.token_urlsafe(48))),
             "TOKEN_PEPPERS_FILE": str(_once(keys / "token-peppers.key", "1:" + secrets.token_urlsafe(32))),
             "HGS_FABRIC_TOKEN_FILE": str(fabric_token),
-            "HGS_AUTO_APPROVE": "true",
+            "HGS_AUTO_APPROVE": approval,
         },
     )
     master_key = base64.b64encode(secrets.token_bytes(32)).decode()
@@ -64,7 +76,7 @@ def prepare() -> None:
             "SECRET_KEY_FILE": str(_once(keys / "hgs-secret.key", secrets.token_urlsafe(48))),
             "HGS_MASTER_KEY_FILE": str(_once(keys / "hgs-master.key", master_key)),
             "HGS_FABRIC_TOKEN_FILE": str(fabric_token),
-            "HGS_AUTO_APPROVE": "true",
+            "HGS_AUTO_APPROVE": approval,
             **({"HGS_KEYTAB": str(layout.HGS_KEYTAB)} if layout.MODE == "ad" else {}),
             **kerberos,
         },
