@@ -5,6 +5,7 @@ the portal's REST API (GF_URL, GF_TOKEN).
 """
 
 import base64
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -79,11 +80,17 @@ def host() -> None:
 
 @host.command()
 @click.argument("name")
-@click.option("--out", "-o", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
-def identity(name: str, out: Path) -> None:
-    """Write the host's platform identifier (its TPM's endorsement key), to be registered at HGS."""
-    state = _host(name).state
-    _write(out, state.require(state.platform_identifier, "platform identifier"))
+@click.option("--out", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File to write; else none is.")
+def identity(name: str, out: Path | None) -> None:
+    """Print the SHA-256 of the host's endorsement key as HGS shows it, for a person to compare before approving.
+
+    With --out, also write the host's platform identifier (that key and its certificate), to be registered at HGS.
+    """
+    from fabric.hyperv.status import endorsement_key_hash
+
+    state = _booted(name).state
+    content = state.require(state.platform_identifier, "platform identifier")
+    _write_and_tell(out, content, "Endorsement key (SHA-256)", endorsement_key_hash(state.name, content))
 
 
 @host.command()
@@ -91,7 +98,7 @@ def identity(name: str, out: Path) -> None:
 @click.option("--out", "-o", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
 def baseline(name: str, out: Path) -> None:
     """Write the boot log of the host's last boot, to be registered at HGS as a baseline for hosts like it."""
-    state = _host(name).state
+    state = _booted(name).state
     _write(out, state.require(state.boot_log, "boot log"))
 
 
@@ -100,22 +107,25 @@ def baseline(name: str, out: Path) -> None:
 @click.option("--out", "-o", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
 def ci_policy(name: str, out: Path) -> None:
     """Write the code-integrity policy in force on the host (unsigned), to be registered at HGS."""
-    state = _host(name).state
+    state = _booted(name).state
     _write(out, state.require(state.ci_policy, "code-integrity policy"))
 
 
 @host.command("host-key")
 @click.argument("name")
-@click.option("--out", "-o", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
+@click.option("--out", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File to write; else none is.")
 @click.option("--new", is_flag=True, help="Make a new key first; HGS must learn it before the host attests again.")
-def host_key(name: str, out: Path, new: bool) -> None:
-    """Write the certificate of the host's key, to be registered at HGS for host key mode."""
+def host_key(name: str, out: Path | None, new: bool) -> None:
+    """Print the SHA-256 of the host's key as HGS shows it, for a person to compare before approving.
+
+    With --out, also write the key's certificate, to be registered at HGS for host key mode. The key is made at first
+    need.
+    """
     from fabric.hyperv import host_key as host_keys
 
-    state = _host(name).state
-    state.create()
+    state = _booted(name).state
     key = host_keys.new_host_key(state) if new else host_keys.host_key(state)
-    _write(out, key.certificate)
+    _write_and_tell(out, key.certificate, "Public key (SHA-256)", hashlib.sha256(key.public).hexdigest())
 
 
 @host.command()
@@ -138,7 +148,7 @@ def attest(name: str, output: Format) -> None:
     from fabric.hyperv.attestation import Attestor
     from fabric.hyperv.status import host_status
 
-    config = _host(name)
+    config = _booted(name)
     state = Attestor(config).attest("command-line")
     show_record({**host_status(config), "message": state.message, "advice": state.advice}, _STATUS, output)
     _end(passed=state.passed)
@@ -155,7 +165,7 @@ def rehearse(name: str, mode: str, output: Format) -> None:
     from fabric.hyperv.attestation import MODE_NAMES, Attestor
 
     chosen = "active-directory" if mode == "ad" else mode
-    state = Attestor(_host(name)).rehearse(chosen)
+    state = Attestor(_booted(name)).rehearse(chosen)
     record = {**asdict(state), "name": name, "would_pass": state.passed, "in": MODE_NAMES[chosen]}
     show_record(record, _REHEARSAL, output)
     _end(passed=state.passed)
@@ -167,8 +177,12 @@ def rehearse(name: str, mode: str, output: Format) -> None:
 def diagnose(name: str, output: Format) -> None:
     """Check everything the host needs, up to a trial key release. Exit code 1 if a check failed."""
     from fabric.hyperv.diagnose import diagnose_host
+    from fabric.hyperv.status import require_booted
 
-    found = diagnose_host(_host(name))
+    config = _host(name)
+    if not config.state.directory.is_dir():
+        require_booted(config)  # a host that tried to boot and failed has a folder, and is to be diagnosed
+    found = diagnose_host(config)
     rows = [check.to_json() for check in found.checks]
     if output == "json":
         show_record(found.to_json(), (), output)
@@ -216,7 +230,9 @@ def list_hosts(output: Format) -> None:
 @click.option("--host-group", metavar="SID", default="", help="Security identifier of a domain group of hosts.")
 @click.option("--baseline", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Boot log.")
 @click.option("--ci-policy", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CI policy.")
-@click.option("--as", "label", default="", help="Name under which HGS shall keep it (default: the host's).")
+@click.option(
+    "--as", "label", default="", help="Name of the baseline, CI policy or host group at HGS (default: the host's)."
+)
 @output_option
 def submit(
     name: str,
@@ -236,12 +252,17 @@ def submit(
     if not given:
         options = "--identity, --host-key, --host-group, --baseline and --ci-policy"
         raise click.UsageError(f"Give at least one of {options}.")
+    if label and (identity or host_key):
+        raise click.UsageError(
+            "--as does not go with --identity or --host-key: HGS keeps both under the host's own name. "
+            "Submit the rest in a command of its own."
+        )
     rows = []
     with RestClient() as portal:
         for kind, content in given.items():
             body = {"kind": kind, "name": label or name, "content": base64.b64encode(content).decode()}
             rows.append(portal.post(f"/api/v1/hosts/{_segment(name)}/submissions/", json=body))
-    show_rows(rows, (("kind", "Kind"), ("name", "Name"), ("state", "State"), ("id", "Id")), output)
+    show_rows(rows, (("kind", "Kind"), ("name", "Name"), ("state", "State"), ("hgs_id", "Id at HGS")), output)
 
 
 @host.command()
@@ -275,6 +296,24 @@ def _host(name: str) -> "HostConfig":
     from fabric.hyperv.config import host_config
 
     return host_config(name)
+
+
+def _booted(name: str) -> "HostConfig":
+    """The same of a host that booted here: a mistyped name must not make a host's folder and keys."""
+    from fabric.hyperv.status import require_booted
+
+    config = _host(name)
+    require_booted(config)
+    return config
+
+
+def _write_and_tell(path: Path | None, data: bytes, title: str, digest: str) -> None:
+    """The bare hash where nothing is written, so that it can be piped."""
+    if path is None:
+        click.echo(digest)
+        return
+    _write(path, data)
+    click.echo(f"{title}: {digest}")
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -7,7 +7,11 @@ from fabric.hyperv.config import HostConfig
 from fabric.hyperv.errors import StateError
 from fabric.hyperv.locks import Busy, exclusive
 from fabric.hyperv.state import read_json
+from hgs.attestation.endorsement import endorsement_from_certificate, endorsement_from_spki
+from hgs.attestation.errors import AttestationError
 from hgs.attestation.verdict import MODE_AD, MODE_HOST_KEY, MODE_TPM, AttestationStatus, AttestationSubStatus
+from hgs.wire.errors import WireError
+from hgs.wire.platform_identifier import parse_identifier
 
 
 def agent_runs(config: HostConfig) -> bool:
@@ -42,14 +46,38 @@ def client_configuration(config: HostConfig, state: AttestationState) -> dict[st
     }
 
 
+def require_booted(config: HostConfig) -> dict[str, Any]:
+    """What the host's last boot left. Makes nothing; raises `StateError` if no host of that name ever booted here."""
+    boot = read_json(config.state.boot)
+    if boot is None:
+        raise StateError(f"No host {config.name} has booted here.", f"Start it: manage.py host {config.name}.")
+    return boot
+
+
+def endorsement_key_hash(name: str, content: bytes) -> str:
+    """What HGS knows the host by: SHA-256 of the endorsement key in its platform identifier, 64 lower-case hex digits.
+
+    Raises `StateError` for a file that HGS would not take.
+    """
+    advice = f"Start the host again, which writes the file anew: manage.py host {name}."
+    try:
+        identifier = parse_identifier(content)
+        if identifier.certificate is None:
+            return endorsement_from_spki(identifier.endorsement_key).ek_hash
+        endorsement = endorsement_from_certificate(identifier.certificate)
+    except (AttestationError, WireError) as error:
+        raise StateError(f"The platform identifier of {name} cannot be read: {error}", advice) from error
+    if endorsement.spki != identifier.endorsement_key:
+        raise StateError(f"The platform identifier of {name} has another key than its certificate.", advice)
+    return endorsement.ek_hash
+
+
 def host_status(config: HostConfig) -> dict[str, Any]:
     """Public facts about the host, the original's names beside ours.
 
     Raises `StateError` if no host of that name ever booted here.
     """
-    boot = read_json(config.state.boot)
-    if boot is None:
-        raise StateError(f"No host {config.name} has booted here.", f"Start it: manage.py host {config.name}.")
+    boot = require_booted(config)
     state = Attestor(config).current()
     return {
         **client_configuration(config, state),

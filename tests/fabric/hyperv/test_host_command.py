@@ -8,10 +8,14 @@ from typing import Any
 import httpx2
 import pytest
 from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fabric.cli import host as command
 from fabric.hyperv.config import HostConfig
 from fabric.hyperv.state import write_json
+from hgs.artefacts import read_host_identity, read_host_key
+from hgs.wire.platform_identifier import PlatformIdentifier, serialise_identifier
 from portal.cli.failure import CliError
 from portal.cli.rest import Connection, RestClient
 from tests.fabric.hyperv.conftest import BootedHost
@@ -44,7 +48,7 @@ class Portal:
             rows = [{"name": "hv01", "state": "online", "attestation": "passed", "accepts_vms": True, "used_vms": 1}]
             return httpx2.Response(200, json={"results": rows, "next": None})
         if request.url.path.endswith("/submissions/"):
-            return httpx2.Response(201, json={**body, "id": "1", "state": "pending"})
+            return httpx2.Response(201, json={**body, "id": "1", "hgs_id": "id-at-hgs", "state": "pending"})
         if request.url.path == "/api/v1/captures/":
             sent = {"name": "hv01-2026-11-23", "state": "pending"}
             captured = {"outcome": "submitted", "hosts": body["hosts"], "sentence": "It waits.", "submission": sent}
@@ -65,21 +69,61 @@ def portal(monkeypatch: pytest.MonkeyPatch) -> Portal:
     return answers
 
 
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [("identity", "identity.xml"), ("baseline", "measured_boot.tcglog"), ("ci-policy", "ci-policy.p7b")],
-)
+@pytest.mark.parametrize(("name", "file"), [("baseline", "measured_boot.tcglog"), ("ci-policy", "ci-policy.p7b")])
 def test_what_a_boot_left_is_written_out(here: HostConfig, tmp_path: Path, name: str, file: str) -> None:
+    write_json(here.state.boot, {"counter": 3, "profile": "p"})
     (here.state.directory / file).write_bytes(b"content")
     out = tmp_path / "out"
     assert run(name, "hv01", "-o", str(out)).exit_code == 0
     assert out.read_bytes() == b"content"
 
 
-def test_host_that_never_booted_is_named(here: HostConfig, tmp_path: Path) -> None:
+def test_identity_is_printed_as_hgs_shows_it(here: HostConfig, tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    content = serialise_identifier(PlatformIdentifier("hv01", spki))
+    write_json(here.state.boot, {"counter": 3, "profile": "p"})
+    here.state.platform_identifier.write_bytes(content)
+    shown = read_host_identity(content).facts["Endorsement key (SHA-256)"]
+    assert run("identity", "hv01").output == f"{shown}\n"
+    out = tmp_path / "hv01.xml"
+    assert f"Endorsement key (SHA-256): {shown}\n" in run("identity", "hv01", "-o", str(out)).output
+    assert out.read_bytes() == content
+
+
+@pytest.mark.tpm
+def test_identity_of_a_certified_key_is_printed_as_hgs_shows_it(booted: BootedHost, settings: Any) -> None:
+    config = booted()
+    settings.HOST_STATE_DIR = config.state.directory.parent
+    shown = read_host_identity(config.state.platform_identifier.read_bytes())
+    assert shown.ek_certificate
+    assert run("identity", "hv01").output == f"{shown.ek_hash}\n"
+
+
+def test_a_damaged_identity_is_not_handed_out(here: HostConfig, tmp_path: Path) -> None:
+    write_json(here.state.boot, {"counter": 3, "profile": "p"})
+    here.state.platform_identifier.write_bytes(b"content")
     result = run("identity", "hv01", "-o", str(tmp_path / "out"))
-    assert "has no platform identifier yet" in str(result.exception)
+    assert "cannot be read" in str(result.exception)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("identity",), ("identity", "-o", "out"), ("baseline", "-o", "out"), ("ci-policy", "-o", "out"),
+        ("host-key",), ("host-key", "--new", "-o", "out"), ("status",), ("attest",), ("rehearse", "--mode", "host-key"),
+        ("diagnose",),
+    ],
+)  # fmt: skip
+def test_a_mistyped_name_is_said_and_makes_nothing(
+    here: HostConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    result = run(arguments[0], "nope", *arguments[1:])
+    assert "No host nope has booted here." in str(result.exception)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_status_fails_unless_attested(here: HostConfig) -> None:
@@ -162,12 +206,29 @@ def test_hosts_are_listed(portal: Portal) -> None:
 def test_files_are_submitted_each_for_its_kind(portal: Portal, tmp_path: Path) -> None:
     file = tmp_path / "f"
     file.write_bytes(b"content")
-    assert run("submit", "hv01", "--identity", str(file), "--ci-policy", str(file), "--as", "lab").exit_code == 0
+    assert run("submit", "hv01", "--identity", str(file), "--host-key", str(file)).exit_code == 0
+    assert run("submit", "hv01", "--baseline", str(file), "--ci-policy", str(file), "--as", "lab").exit_code == 0
     assert [(path, body["kind"], body["name"]) for _method, path, body in portal.asked] == [
-        ("/api/v1/hosts/hv01/submissions/", "host", "lab"),
+        ("/api/v1/hosts/hv01/submissions/", "host", "hv01"),
+        ("/api/v1/hosts/hv01/submissions/", "host-key", "hv01"),
+        ("/api/v1/hosts/hv01/submissions/", "baseline", "lab"),
         ("/api/v1/hosts/hv01/submissions/", "ci-policy", "lab"),
     ]
     assert base64.b64decode(portal.asked[0][2]["content"]) == b"content"
+
+
+def test_the_id_by_which_hgs_knows_a_submission_is_shown(portal: Portal, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"content")
+    assert "id-at-hgs" in run("submit", "hv01", "--identity", str(tmp_path / "f")).output
+
+
+@pytest.mark.parametrize("option", ["--identity", "--host-key"])
+def test_an_identity_has_no_name_but_the_hosts(portal: Portal, tmp_path: Path, option: str) -> None:
+    (tmp_path / "f").write_bytes(b"content")
+    result = run("submit", "hv01", option, str(tmp_path / "f"), "--as", "lab")
+    assert result.exit_code == 2
+    assert "under the host's own name" in " ".join(result.output.replace("│", " ").split())
+    assert portal.asked == []
 
 
 def test_submitting_nothing_is_a_mistake(portal: Portal) -> None:
@@ -188,9 +249,13 @@ def test_status_names_the_mode_as_the_original_does(here: HostConfig) -> None:
 
 
 def test_host_key_is_made_once_and_renewed_when_asked(here: HostConfig, tmp_path: Path) -> None:
+    write_json(here.state.boot, {"counter": 3, "profile": "p"})
     out = tmp_path / "hv01.cer"
-    assert run("host-key", "hv01", "--out", str(out)).exit_code == 0
+    made = run("host-key", "hv01", "--out", str(out))
     first = out.read_bytes()
+    shown = read_host_key(first).facts["Public key (SHA-256)"]
+    assert f"Public key (SHA-256): {shown}\n" in made.output
+    assert run("host-key", "hv01").output == f"{shown}\n"
     assert run("host-key", "hv01", "--out", str(out)).exit_code == 0
     assert out.read_bytes() == first
     assert run("host-key", "hv01", "--out", str(out), "--new").exit_code == 0
