@@ -54,6 +54,8 @@ class Agent:
         self._stop_vms = stop_vms
         self._log_level = log_level
         self._ending, self._served = threading.Event(), threading.Event()
+        self._roused = threading.Event()
+        """Ends the pause of the loop that keeps the host attested."""
         # A host goes on working while the broker is away, so sending must give up soon.
         app.conf.broker_transport_options = {**app.conf.broker_transport_options, **_GIVE_UP_SOON}
         self._control_plane = ControlPlane(config.name, app.send_task)
@@ -127,7 +129,9 @@ class Agent:
                 state = self._operations.attest(reason)
             failures = failures + 1 if state.needs_renewal(datetime.now(UTC)) else 0
             reason = "retry" if failures else "renewal"
-            self._ending.wait(_pause(state, failures))
+            if self._roused.wait(_pause(state, failures)):
+                self._roused.clear()
+                reason = "certificate-refused"
 
     def _release(self, request: bytes) -> bytes:
         """Carry a request for keys to HGS and its answer back, both opaque here."""
@@ -136,8 +140,9 @@ class Agent:
             return client.roll_transport_key(request)
         except HgsRefused as error:
             if error.reason == "HealthCertificateException":
-                # HGS believes the certificate no longer; the next attempt shall have a new one.
+                # HGS believes the certificate no longer. The request holds it, so only the next one can do better.
                 self._attestor.forget()
+                self._roused.set()
             raise
         finally:
             client.close()
@@ -145,6 +150,7 @@ class Agent:
     def _begin_to_end(self, **_signal: Any) -> None:
         """On SIGTERM Celery waits for tasks without limit; this bounds it."""
         self._ending.set()
+        self._roused.set()
         threading.Thread(target=self._end_in_time, name="end-in-time", daemon=True).start()
 
     def _end_in_time(self) -> None:
@@ -159,6 +165,7 @@ class Agent:
 
     def _end(self) -> None:
         self._ending.set()
+        self._roused.set()
         if self._stop_vms:
             _survive(self._stop_machines)
         if not self._config.external_tcti:

@@ -19,10 +19,10 @@ from hgs.attestation.healthcert import CertificateKind, HealthCertificate, verif
 from hgs.keyprotection.errors import HealthCertificateError, KeyProtectionError
 from hgs.keyprotection.protector import parse_protector, verify_protector
 from hgs.keyprotection.release import release_keys as answer_request
-from hgs.models import KeyRelease, ServiceConfiguration
+from hgs.models import KeyRelease, OperationMode, ServiceConfiguration
 from hgs.selectors import keys
 from hgs.selectors.configuration import configuration
-from hgs.selectors.hosts import host_in_force
+from hgs.selectors.hosts import host_in_force, known_in_another_mode
 from hgs.wire import kps
 from portal.kernel import audit
 from portal.kernel.actor import Actor, ActorKind, Role
@@ -83,7 +83,7 @@ def _check_health(der: bytes, in_force: ServiceConfiguration, now: datetime, fac
     facts.host_identity = health.ek_hash
     host = host_in_force(health.ek_hash, in_force)
     if host is None:
-        raise HealthCertificateError("host-removed", "The host of this health certificate is no longer known to HGS.")
+        raise _unknown_now(health.ek_hash, in_force, facts)
     facts.host_name = host.name[:64]
     if health.not_before < host.since.replace(microsecond=0):  # certificates begin at the full second they are given in
         raise HealthCertificateError(
@@ -95,6 +95,25 @@ def _check_health(der: bytes, in_force: ServiceConfiguration, now: datetime, fac
             "certificate-kind", "This health certificate certifies a signing key; keys go to encryption keys only."
         )
     return health
+
+
+def _unknown_now(identity: str, in_force: ServiceConfiguration, facts: _Facts) -> HealthCertificateError:
+    """Why the mode in force knows no such host: HGS went over to it since the certificate, or the host was removed."""
+    elsewhere = known_in_another_mode(identity, in_force.mode)
+    if elsewhere is None:
+        return HealthCertificateError("host-removed", "The host of this health certificate is no longer known to HGS.")
+    given, name = elsewhere
+    facts.host_name = name[:64]
+    return HealthCertificateError(
+        "certificate-of-another-mode",
+        f"This certificate was given in {_in_words(given)} mode; HGS is in {_in_words(in_force.mode)} mode now. "
+        "The host must attest again.",
+    )
+
+
+def _in_words(mode: int) -> str:
+    """A mode within a sentence: `host key`, not `Host key`; names stay as they are."""
+    return "host key" if mode == OperationMode.HOST_KEY else OperationMode(mode).label
 
 
 def _serial_of(der: bytes) -> str:

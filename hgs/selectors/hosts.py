@@ -38,6 +38,14 @@ def name_in_force(identity: str, mode: int) -> str:
     return found[0] if found else ""
 
 
+def known_in_another_mode(identity: str, mode: int) -> tuple[OperationMode, str] | None:
+    """The mode other than ``mode`` that knows ``identity``, and the name of the host there; None where none does."""
+    for other in OperationMode:
+        if other != mode and (name := name_in_force(identity, other)):
+            return other, name
+    return None
+
+
 _Rows = QuerySet[Model, tuple[str, datetime]]
 
 

@@ -63,7 +63,7 @@ def never_attested(facts: Facts) -> Iterable[Told]:
     if missing:
         yield warning(
             f"Registered, and never attested in this mode: {named(missing)}.",
-            "Start the host, and check there: gf host diagnose NAME",
+            "Attest on the host: gf host attest NAME",
         )
     elif found:
         yield passed("Every registered host has attested.")

@@ -1,6 +1,7 @@
 """An agent attests when it starts, before its certificate ends, and again and again while it is refused."""
 
 import datetime as dt
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from celery import Celery
 from fabric.hyperv.agent import Agent
 from fabric.hyperv.attestation import AttestationState
 from fabric.hyperv.config import host_config
+from hgs.client import HgsRefused
 
 
 def state(left: float, *, status: str = "Passed") -> AttestationState:
@@ -40,7 +42,7 @@ class Host:
 
 
 class Waiting:
-    """The agent's event of its end: notes how long it would wait, and ends after so many rounds."""
+    """The agent's events of its end and of being roused: notes how long it would wait, ends after so many rounds."""
 
     def __init__(self, rounds: int) -> None:
         self.rounds = rounds
@@ -63,7 +65,7 @@ def agent(settings: Any, tmp_path: Path) -> Agent:
 def live(agent: Agent, host: Host) -> Waiting:
     waiting = Waiting(len(host.known))
     agent._attestor = agent._operations = host  # type: ignore[assignment]
-    agent._ending = waiting  # type: ignore[assignment]
+    agent._ending = agent._roused = waiting  # type: ignore[assignment]
     agent._stay_attested()
     return waiting
 
@@ -93,3 +95,52 @@ def test_an_hgs_that_is_away_is_asked_again_soon_and_then_less_often(agent: Agen
     host = Host([AttestationState(), *[away] * 6], [away] * 7)
     waiting = live(agent, host)
     assert waiting.waits == [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+
+
+def test_a_certificate_that_hgs_refuses_for_keys_is_replaced_at_once(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pause after a good attestation is a minute; the loop attests again within seconds, for that reason."""
+    looked, attested = threading.Event(), threading.Event()
+    reasons: list[str] = []
+
+    class Attested:
+        known = state(8)
+
+        def current(self) -> AttestationState:
+            known = self.known
+            looked.set()
+            return known
+
+        def forget(self) -> None:
+            self.known = AttestationState()
+
+        def attest(self, reason: str) -> AttestationState:
+            reasons.append(reason)
+            self.known = state(8)
+            attested.set()
+            return self.known
+
+    class Refusing:
+        def __init__(self, *_address: object) -> None: ...
+
+        def roll_transport_key(self, _request: bytes) -> bytes:
+            raise HgsRefused("The host must attest again.", reason="HealthCertificateException", status=403)
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("fabric.hyperv.agent.KeyProtectionClient", Refusing)
+    agent._attestor = agent._operations = Attested()  # type: ignore[assignment]
+    loop = threading.Thread(target=agent._stay_attested, daemon=True)
+    loop.start()
+    try:
+        assert looked.wait(20)
+        with pytest.raises(HgsRefused):
+            agent._release(b"request")
+        assert attested.wait(20)
+    finally:
+        agent._ending.set()
+        agent._roused.set()
+        loop.join(20)
+    assert not loop.is_alive()
+    assert len(reasons) == 1

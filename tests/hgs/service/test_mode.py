@@ -43,9 +43,14 @@ def test_a_switch_counts_from_the_next_request_on(client: Client, fabric: Trusti
 def test_a_certificate_of_another_mode_opens_no_keys(client: Client, fabric: Trusting, hv01: Host) -> None:
     certificate = hv01.attest(client).certificate
     protector, _ = new_protector(owner(), [lab().guardian], os.urandom)
-    set_mode(ADMIN, DOMAIN)
-    assert roll(client, protector, certificate)[1].status_code == 403
-    assert KeyRelease.objects.get().reason == "host-removed"
+    set_mode(ADMIN, HOST_KEY)
+    answer = roll(client, protector, certificate)[1]
+    assert answer.status_code == 403
+    row = KeyRelease.objects.get()
+    assert (row.reason, row.host_name) == ("certificate-of-another-mode", "hv01")
+    sentence = "This certificate was given in TPM mode; HGS is in host key mode now. The host must attest again."
+    assert row.message == sentence
+    assert sentence in answer.content.decode()
     set_mode(ADMIN, TPM)
     assert roll(client, protector, hv01.attest(client).certificate)[1].status_code == 200
 

@@ -107,7 +107,7 @@ def test_a_certificate_from_before_a_switch_of_the_mode_stays_refused_after_the_
     before = hv01.attest(client).certificate
     clock.forward(minutes=5)
     set_mode(ADMIN, OperationMode.HOST_KEY)
-    assert asks(before) == "host-removed"
+    assert asks(before) == "certificate-of-another-mode"
     clock.forward(minutes=5)
     set_mode(ADMIN, OperationMode.TPM)
     assert asks(before) == "certificate-from-before"
