@@ -87,9 +87,7 @@ def summary(tell: Narration, users: dict[str, dict[str, Any]], tenant: Person) -
     tell.plain(f"\n  Log in to {owner.VM}:\n    cd {tenant.folder} && {' '.join(owner.ssh_command(tenant))}")
     tell.plain(f"  The tenant's commands:\n    export GF_URL={layout.PORTAL_URL} GF_TOKEN_FILE={tenant.folder}/token")
     tell.plain(f"    {sys.executable.removesuffix('/python')}/gf vm list")
-    tell.plain(
-        "  The fabric's commands (gf host list) need the token of people/fabric-admin instead;"
-    )
+    tell.plain("  The fabric's commands (gf host list) need the token of people/fabric-admin instead;")
     tell.plain("  those of HGS (gf hgs trace) find their settings in this folder.\n")
 
 
