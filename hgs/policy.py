@@ -44,7 +44,7 @@ _SENTENCES: Final[dict[Action, str]] = {
     Action.CHANGE_POLICIES: "Only an HGS administrator changes attestation policies.",
     Action.CHANGE_MODE: "Only an HGS administrator changes the mode of HGS.",
     Action.MANAGE_KEYS: "Only an HGS administrator manages the keys of HGS.",
-    Action.MANAGE_ADMINISTRATORS: "Only an HGS administrator adds administrators of HGS.",
+    Action.MANAGE_ADMINISTRATORS: "Only an HGS administrator manages the people of HGS.",
 }
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from hgs.cli import approving, artefacts, host_trust, mode, policies, records, signer, trace, trusting
+from hgs.cli import approving, artefacts, host_trust, mode, people, policies, records, signer, trace, trusting
 from hgs.cli.mode import mode_options
 from hgs.cli.node import on_node
 from portal.cli.output import Format, output_option, show_record, show_rows
@@ -109,33 +109,7 @@ def certificates(actor: "Actor", output: Format) -> None:
     show_rows(rows, [*columns, ("not_after", "VALID UNTIL"), ("fingerprint", "SHA-256")], output)
 
 
-@hgs.group()
-def admin() -> None:
-    """People of HGS: administrators and reviewers."""
-
-
-@admin.command("add")
-@click.argument("name")
-@click.option("--reviewer", is_flag=True, help="May read, and change nothing.")
-@click.option(
-    "--password-file",
-    type=click.File("r"),
-    help="File that holds the password (- for standard input). Without it a password is generated and shown once.",
-)
-@output_option
-@on_node
-def add_admin(actor: "Actor", name: str, reviewer: bool, password_file: click.File | None, output: Format) -> None:
-    """Add a person to HGS's own accounts."""
-    from hgs.commands.administrators import add_administrator, generate_password
-
-    given = password_file.read().strip("\r\n") if password_file else ""  # type: ignore[attr-defined]
-    password = given or generate_password()
-    add_administrator(actor, name, password, reviewer=reviewer)
-    record = {"name": name, "role": "reviewer" if reviewer else "administrator", "password": "" if given else password}
-    show_record(record, [("name", "Name"), ("role", "Role"), ("password", "Password (shown once)")], output)
-
-
-_MODULES: Final = (approving, trusting, host_trust, artefacts, policies, records, mode, signer, trace)
+_MODULES: Final = (approving, trusting, host_trust, artefacts, policies, records, mode, people, signer, trace)
 for _module in _MODULES:
     for _command in _module.COMMANDS:
         hgs.add_command(_command)

@@ -11,7 +11,7 @@ from django.test import Client
 
 from hgs import commands
 from hgs.commands import host_groups, host_keys, signers
-from hgs.commands.administrators import add_administrator
+from hgs.commands.administrators import add_administrator, set_enabled, set_password
 from hgs.commands.dump_keys import add_dump_key
 from hgs.commands.mode import set_mode
 from hgs.commands.policies import set_policy_enabled
@@ -57,6 +57,16 @@ def known_group() -> HostGroup:
     return host_groups.add_host_group(ADMIN, "hosts", "S-1-5-21-1-2-3-1104")[0]
 
 
+def reviewer_rob() -> str:
+    add_administrator(ADMIN, "rob", PASSWORD, reviewer=True)
+    return "rob"
+
+
+def disabled_rob() -> str:
+    set_enabled(ADMIN, reviewer_rob(), False)
+    return "rob"
+
+
 Change = tuple[Callable[[Host], object], Callable[[object], object], str]
 """What is prepared, the change itself (given that), and the event."""
 
@@ -93,6 +103,9 @@ CHANGES: list[Change] = [
     (lambda _: None, lambda _: signers.renew_signer(ADMIN, NOW), "signer:renewed"),
     (lambda _: None, lambda _: signers.renew_signer(ADMIN, NOW, compromised=True), "signer:renewed"),
     (lambda _: None, lambda _: add_administrator(ADMIN, "rob", PASSWORD, reviewer=True), "administrator:added"),
+    (lambda _: reviewer_rob(), lambda name: set_password(ADMIN, str(name), PASSWORD), "administrator:password-set"),
+    (lambda _: reviewer_rob(), lambda name: set_enabled(ADMIN, str(name), False), "administrator:disabled"),
+    (lambda _: disabled_rob(), lambda name: set_enabled(ADMIN, str(name), True), "administrator:enabled"),
 ]
 
 
