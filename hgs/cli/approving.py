@@ -1,6 +1,6 @@
 """``gf hgs``: what waits for a decision, what it would change, and deciding; capturing baselines from attestations."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -12,12 +12,19 @@ from portal.cli.output import Format, output_option, show_record, show_rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from django.db.models import Model, QuerySet
+
     from hgs.commands.capture import Captured
     from hgs.commands.decisions import Decided
     from hgs.models import Submission
     from hgs.selectors.changes import Difference
     from hgs.selectors.policy_dry_run import PolicyForecast
     from portal.kernel.actor import Actor
+
+
+_M = TypeVar("_M", bound="Model")
+_SHOWN_ENTRIES: Final = 10
+"""Entries of one change that are shown to people: a revocation list has hundreds."""
 
 
 @click.command()
@@ -42,7 +49,10 @@ def approvals(actor: "Actor", state: str, output: Format) -> None:
         for item in submissions(actor, "" if state == "all" else state)
     ]
     columns = [("id", "ID"), ("kind", "KIND"), ("name", "NAME"), ("state", "STATE"), ("submitted_at", "SUBMITTED")]
-    show_rows(rows, [*columns, ("submitted_by", "BY"), ("reason", "REASON")], output)
+    if rows or output == "json":
+        show_rows(rows, [*columns, ("submitted_by", "BY"), ("reason", "REASON")], output)
+    else:
+        click.echo("Nothing waits." if state == "pending" else "There is no such submission.")
 
 
 @click.command()
@@ -92,7 +102,9 @@ def _difference_lines(found: "Difference | None") -> list[str]:
     for change in found.changes:
         sign = {"added": "+", "removed": "-"}.get(change.kind, "~")
         lines.append(f"{'!' if change.weakens else ' '} {sign} {change.subject}: {change.sentence}")
-        lines += [f"      {entry}" for entry in change.entries]
+        lines += [f"      {entry}" for entry in change.entries[:_SHOWN_ENTRIES]]
+        if (more := len(change.entries) - _SHOWN_ENTRIES) > 0:
+            lines.append(f"      and {more} more: --output json")
     return lines
 
 
@@ -140,9 +152,9 @@ def _decide(
 ) -> None:
     from hgs.selectors.submissions import submissions
 
-    chosen = [by_id(submissions(actor), one, "submission") for one in dict.fromkeys(submission_ids)]
+    chosen, wrong = _found(submissions(actor), submission_ids, "submission")
     decided = decide(chosen)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": str(item.submission.id),
             "kind": item.submission.kind,
@@ -152,10 +164,29 @@ def _decide(
         }
         for item in decided
     ]
+    rows += [
+        {"id": given, "kind": None, "name": given, "result": f"not {word}", "reason": reason}
+        for given, reason in wrong.items()
+    ]
     show_rows(rows, [("kind", "KIND"), ("name", "NAME"), ("result", "RESULT"), ("reason", "REASON")], output)
     failed = tuple(f"{item.submission}: {item.reason}" for item in decided if item.error is not None)
+    failed += tuple(f"{given}: {reason}" for given, reason in wrong.items())
     if failed:
-        raise CliError(f"{len(failed)} of {len(decided)} submissions were not {word}.", details=failed)
+        raise CliError(f"{len(failed)} of {len(rows)} submissions were not {word}.", details=failed)
+
+
+def _found(rows: "QuerySet[_M]", ids: "Sequence[str]", what: str) -> "tuple[list[_M], dict[str, str]]":
+    """What the ids name, each once, and why the others name nothing: one mistyped id keeps no other back."""
+    found: dict[Any, _M] = {}
+    wrong: dict[str, str] = {}
+    for one in dict.fromkeys(ids):
+        try:
+            item = by_id(rows, one, what)
+        except CliError as error:
+            wrong[one] = f"{error.message} {error.advice}".strip()
+        else:
+            found[item.pk] = item
+    return list(found.values()), wrong
 
 
 @click.command()
@@ -168,21 +199,23 @@ def capture(
     actor: "Actor", attestation_ids: tuple[str, ...], hosts: tuple[str, ...], name: str, output: Format
 ) -> None:
     """Submit what hosts measured as new baselines, once for hosts that booted alike; each waits for approval."""
-    from hgs.commands.capture import Captured, CaptureOutcome, capture_baseline, capture_baselines
+    from hgs.commands.capture import Captured, CaptureOutcome, capture_baselines
     from hgs.selectors import attestations
+    from portal.kernel.errors import NotFound
 
-    ids = [by_id(attestations.attestations(actor), one, "attestation").pk for one in attestation_ids]
-    chosen = attestations.chosen(actor, ids) + attestations.latest_of_hosts(actor, hosts)
-    if not chosen:
+    named, wrong = _found(attestations.attestations(actor), attestation_ids, "attestation")
+    chosen = attestations.chosen(actor, [one.pk for one in named])
+    for host in hosts:
+        try:
+            chosen += attestations.latest_of_hosts(actor, [host])
+        except NotFound as error:
+            wrong[host] = error.message
+    if not chosen and not wrong:
         raise CliError("There is nothing to capture.", "Name attestations by id, or hosts with --host.")
-    if name and len(chosen) > 1:
+    if name and len(chosen) + len(wrong) > 1:
         raise CliError("--name is for a single attestation.", "Leave it out: each baseline is named by host and date.")
-    if name:
-        submission = capture_baseline(actor, chosen[0], name)
-        sentence = f"Baseline {submission.name}: {submission.state}."
-        results = [Captured(CaptureOutcome.SUBMITTED, (chosen[0].host_name,), sentence, submission)]
-    else:
-        results = capture_baselines(actor, chosen)
+    results = capture_baselines(actor, chosen, name)
+    results += [Captured(CaptureOutcome.REFUSED, (given,), reason) for given, reason in wrong.items()]
     _show_captured(results, output)
 
 
@@ -199,8 +232,10 @@ def _show_captured(results: "Sequence[Captured]", output: Format) -> None:
     ]
     columns = [("name", "BASELINE"), ("hosts", "HOSTS"), ("result", "RESULT"), ("sentence", "WHAT CAME OF IT")]
     show_rows(rows, columns, output)
-    if all(item.outcome.value == "refused" for item in results):
-        raise CliError("Nothing was captured.")
+    refused = tuple(f"{', '.join(item.hosts)}: {item.sentence}" for item in results if item.outcome.value == "refused")
+    if refused:
+        some = f"{len(refused)} of {len(results)} baselines were not captured."
+        raise CliError("Nothing was captured." if len(refused) == len(results) else some, details=refused)
 
 
 COMMANDS: Final[tuple[click.Command, ...]] = (approvals, approval, approve, reject, capture)

@@ -61,7 +61,7 @@ def add_dump_key(actor: "Actor", name: str, digest: str, log: Path | None, versi
     click.echo(f"Dump key {added.name} trusted: {added.digest}")
 
 
-def _add_commands(group: click.Group, what: str, selector: str) -> None:
+def _add_commands(group: click.Group, what: str, many: str, selector: str) -> None:
     """``list``, ``enable NAME``, ``disable NAME`` and ``remove NAME`` for a kind of artefact."""
 
     def found(actor: "Actor") -> "QuerySet[Any]":
@@ -70,7 +70,7 @@ def _add_commands(group: click.Group, what: str, selector: str) -> None:
         rows: QuerySet[Any] = getattr(trust, selector)(actor)
         return rows
 
-    @group.command("list", help=f"List {what}s.")
+    @group.command("list", help=f"List {many}.")
     @output_option
     @on_node
     def list_(actor: "Actor", output: Format) -> None:
@@ -84,7 +84,7 @@ def _add_commands(group: click.Group, what: str, selector: str) -> None:
         @output_option
         @on_node
         def run(actor: "Actor", name: str, dry_run: bool, output: Format) -> None:
-            artefact: Artefact = by_name(found(actor), name, what)
+            artefact: Artefact = by_name(found(actor), name, what, f"{group.name} list")
             if dry_run:
                 from hgs.cli.forecasts import show_policy_forecast
                 from hgs.selectors.policy_dry_run import artefact_forecast
@@ -129,8 +129,8 @@ def _row(item: "Artefact") -> dict[str, Any]:
     }
 
 
-_add_commands(baselines, "baseline", "baselines")
-_add_commands(ci_policies, "CI policy", "ci_policies")
-_add_commands(dump_key, "dump key", "dump_keys")
+_add_commands(baselines, "baseline", "baselines", "baselines")
+_add_commands(ci_policies, "CI policy", "CI policies", "ci_policies")
+_add_commands(dump_key, "dump key", "dump keys", "dump_keys")
 
 COMMANDS: Final[tuple[click.Command, ...]] = (baselines, ci_policies, dump_key)

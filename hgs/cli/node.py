@@ -61,7 +61,7 @@ def by_id(found: "QuerySet[_M]", text: str, what: str) -> _M:
     """The one object whose id is, or begins with, ``text`` (8 digits or more)."""
     wanted = text.lower()
     if len(wanted) < 8 or any(character not in "0123456789abcdef-" for character in wanted):
-        raise CliError(f"{text} is not the id of a {what}.", "Give the id, or at least its first 8 digits.")
+        raise CliError(f"{text} is not the id of {_a(what)}.", "Give the id, or at least its first 8 digits.")
     matches = _matches(found, wanted)
     if len(matches) != 1:
         raise CliError(f"There is no {what} {text}." if not matches else f"Several ids begin with {text}.")
@@ -79,9 +79,13 @@ def _matches(found: "QuerySet[_M]", wanted: str) -> list[_M]:
         return list(found.filter(pk__in=ids[:2]))
 
 
-def by_name(found: "QuerySet[_M]", name: str, what: str) -> _M:
-    """The one object of that name, whatever its case."""
+def _a(noun: str) -> str:
+    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
+
+
+def by_name(found: "QuerySet[_M]", name: str, what: str, listing: str = "") -> _M:
+    """The one object of that name, whatever its case. ``listing``: what lists them, after ``gf hgs``."""
     match = found.filter(name__iexact=name).first()
     if match is None:
-        raise CliError(f"There is no {what} named {name}.")
+        raise CliError(f"There is no {what} named {name}.", f"List them: gf hgs {listing}" if listing else "")
     return match

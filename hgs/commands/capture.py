@@ -157,10 +157,11 @@ def capture_baseline(actor: Actor, attestation: Attestation, name: str = "") -> 
     return captured.submission
 
 
-def capture_baselines(actor: Actor, attestations: Sequence[Attestation]) -> list[Captured]:
+def capture_baselines(actor: Actor, attestations: Sequence[Attestation], name: str = "") -> list[Captured]:
     """Submit what many attestations measured, once for each different baseline; says which hosts each one covers.
 
-    What cannot be captured is in the result with its reason. Raises Denied, Conflict for more than ``MOST``.
+    ``name`` is for a single attestation; baselines are named by host and date otherwise. What cannot be captured is in
+    the result with its reason. Raises Denied, Conflict for more than ``MOST``.
     """
     require(may(actor, Action.SUBMIT))
     if len(attestations) > MOST:
@@ -169,7 +170,7 @@ def capture_baselines(actor: Actor, attestations: Sequence[Attestation]) -> list
     results = [Captured(CaptureOutcome.REFUSED, (_named(one),), reason) for one, reason in refused]
     for measured in _group(usable):
         try:
-            results.append(_capture(actor, measured, ""))
+            results.append(_capture(actor, measured, name))
         except DomainError as error:
             results.append(Captured(CaptureOutcome.REFUSED, measured.hosts, f"{error.message} {error.advice}".strip()))
     return results
