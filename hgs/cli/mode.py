@@ -11,6 +11,9 @@ from portal.cli.failure import CliError
 from portal.cli.output import Format, output_option
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hgs.models import OperationMode
     from portal.kernel.actor import Actor
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -37,11 +40,12 @@ def mode_options(command: _F) -> Callable[..., Any]:
 @click.command("set")
 @mode_options
 @click.option("--dry-run", is_flag=True, help="Change nothing; say which known hosts would pass, and why others not.")
+@click.option("--force", is_flag=True, help="Switch though this node can check no tickets.")
 @output_option
 @on_node
-def set_(actor: "Actor", mode: int, dry_run: bool, output: Format) -> None:
+def set_(actor: "Actor", mode: int, dry_run: bool, force: bool, output: Format) -> None:
     """Switch the mode of this HGS, at once and on every node."""
-    from hgs.commands.mode import set_mode
+    from hgs.commands.mode import set_mode, unready
     from hgs.models import OperationMode
 
     if dry_run:
@@ -49,14 +53,32 @@ def set_(actor: "Actor", mode: int, dry_run: bool, output: Format) -> None:
         from hgs.selectors.dry_run import mode_forecast
 
         show_mode_forecast(mode_forecast(actor, OperationMode(mode)), output)
+        _note(unready(OperationMode(mode)))
         return
+    if not force:
+        _check_tickets(OperationMode(mode))
     change = set_mode(actor, OperationMode(mode))
     if change.is_change:
         click.echo(f"HGS attests in {change.after.label} mode now; before, it was {change.before.label} mode.")
     else:
         click.echo(f"HGS was in {change.after.label} mode already.")
-    for warning in change.warnings:
-        click.echo(f"Note: {warning}", err=True)
+    _note((*unready(change.after), *change.warnings))
+
+
+def _check_tickets(mode: "OperationMode") -> None:
+    """Refuse a switch after which this node could attest no host. Asking for the mode in force stays possible."""
+    from hgs.commands.mode import ticket_problem
+    from hgs.selectors.configuration import configuration
+
+    problem = None if configuration().mode == mode else ticket_problem(mode)
+    if problem is not None:
+        advice = f"{problem.advice} --force switches all the same."
+        raise CliError(f"The mode was not switched: no host could attest here. {problem.message}", advice)
+
+
+def _note(sentences: "Iterable[str]") -> None:
+    for sentence in sentences:
+        click.echo(f"Note: {sentence}", err=True)
 
 
 COMMANDS: Final[tuple[click.Command, ...]] = (set_,)

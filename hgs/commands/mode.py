@@ -7,6 +7,7 @@ from django.db import transaction
 from django.db.models import Model
 from django.utils import timezone
 
+from hgs import kerberos
 from hgs.models import (
     Baseline,
     CiPolicy,
@@ -21,6 +22,7 @@ from hgs.policy import Action, may
 from hgs.selectors.configuration import configuration
 from portal.kernel import audit
 from portal.kernel.actor import Actor
+from portal.kernel.errors import Unavailable
 from portal.kernel.policy import require
 
 
@@ -71,6 +73,21 @@ def ineffective(mode: OperationMode) -> tuple[str, ...]:
         if other is not mode
         for what, count in _counted(kinds)
     )
+
+
+def ticket_problem(mode: OperationMode) -> Unavailable | None:
+    """What keeps this node from attesting any host in ``mode``: in Active Directory mode it must check tickets."""
+    return kerberos.problem() if mode is OperationMode.ACTIVE_DIRECTORY else None
+
+
+def unready(mode: OperationMode) -> tuple[str, ...]:
+    """A sentence for each reason why no host at all would pass in ``mode`` here and now."""
+    problem = ticket_problem(mode)
+    found = [f"{problem.message} {problem.advice}".strip()] if problem else []
+    _, many, model = _REGISTERED[mode][0]
+    if not model._default_manager.exists():
+        found.append(f"HGS knows no {many}, so no host passes in {mode.label} mode until that changes.")
+    return tuple(found)
 
 
 def _counted(kinds: "_Kinds") -> list[tuple[str, int]]:

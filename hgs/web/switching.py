@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
-from hgs.commands.mode import ineffective, set_mode
+from hgs.commands.mode import ineffective, set_mode, unready
 from hgs.commands.policies import set_policy_enabled
 from hgs.commands.signers import renew_signer
 from hgs.commands.trust import remove_artefact, set_artefact_enabled
@@ -172,7 +172,7 @@ def change_mode(request: HttpRequest, actor: Actor, key: str) -> HttpResponse:
         "hgs:mode",
         "mode",
         ["A switch counts at once, on every node: hosts of the mode before get no more certificates and no keys."],
-        notes=ineffective(mode),
+        notes=(*unready(mode), *ineffective(mode)),
         mode_forecast=mode_forecast(actor, mode),
         is_danger=True,
     )

@@ -136,8 +136,31 @@ def test_a_mode_is_named_once(node: Terminal) -> None:
 
 def test_the_mode_is_switched_and_shown(node: Terminal) -> None:
     assert "already" in node.gf("set", "--trust-tpm")
-    assert "Active Directory mode now" in node.gf("set", "--trust-ad")
+    assert "Active Directory mode now" in node.gf("set", "--trust-ad", "--force")
     assert node.gf_json("show")["mode"] == "Active Directory"
+
+
+def noted(*arguments: str) -> str:
+    done = CliRunner().invoke(gf, ["hgs", "set", *arguments])
+    assert done.exit_code == 0, done.output
+    return done.stderr
+
+
+def test_a_node_that_can_check_no_tickets_is_not_switched_by_mistake(node: Terminal, settings: Any) -> None:
+    settings.HGS_KEYTAB = ""
+    assert "can check no tickets" in noted("--trust-ad", "--dry-run")
+    complaint = node.gf("set", "--trust-ad", code=1)
+    assert "can check no tickets" in complaint
+    assert "--force" in complaint
+    assert node.gf_json("show")["mode"] == "TPM"
+    assert "can check no tickets" in noted("--trust-ad", "--force")
+    assert "already" in node.gf("set", "--trust-ad")
+
+
+def test_a_mode_without_hosts_is_switched_to_with_a_warning(node: Terminal) -> None:
+    assert "HGS knows no host keys" in noted("--trust-host-key", "--dry-run")
+    assert "HGS knows no host keys" in noted("--trust-host-key")
+    assert node.gf_json("show")["mode"] == "Host key"
 
 
 def test_an_hgs_is_initialised_in_the_mode_that_is_named(db: None, keys_made_once: None) -> None:
