@@ -50,7 +50,11 @@ def read_certificate_authority(der: bytes) -> CertificateAuthority:
     except AttestationError as error:
         raise Invalid("certificate-unreadable", error.message) from error
     if not certificate.is_ca:
-        raise Invalid("not-an-authority", f"{certificate.subject_name} is not a certificate authority's certificate.")
+        name = certificate.subject_name or "no subject"
+        raise Invalid(
+            "not-an-authority",
+            f"This certificate ({name}) is not one of a certificate authority: it may be that of a TPM.",
+        )
     return CertificateAuthority(certificate.subject_name, certificate.subject == certificate.issuer)
 
 

@@ -57,3 +57,24 @@ def test_saying_it_again_changes_nothing() -> None:
     (root,) = add_tpm_root(ADMIN, "", authority)
     assert root.is_root
     assert AuditEvent.objects.filter(event="tpm-root:added").count() == 1
+
+
+def test_a_certificate_that_is_no_authority_is_refused_and_may_have_no_subject() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Maker")]))
+        .public_key(key.public_key())
+        .serial_number(9)
+        .not_valid_before(NOW - timedelta(days=30))
+        .not_valid_after(NOW + timedelta(days=3650))
+        .add_extension(x509.BasicConstraints(False, None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    with pytest.raises(Invalid) as refused:
+        add_tpm_root(ADMIN, "", certificate.public_bytes(Encoding.DER))
+    assert refused.value.message == (
+        "This certificate (no subject) is not one of a certificate authority: it may be that of a TPM."
+    )
+    assert not TrustedTpmRoot.objects.exists()
