@@ -8,6 +8,7 @@ import time
 from typing import Any, Final
 
 from hgs.arrivals import PatientWorker
+from portal.kernel.readiness import tell_ready
 
 MOST_WORKERS: Final = 4
 """Processes by default at most: all of them write to one audit chain, so more seldom help."""
@@ -75,6 +76,11 @@ class EvenWorker(PatientWorker):
         """Called in each round of the worker's loop."""
         super().notify()
         shares.note(self.age, self.nr_conns)
+
+
+def when_ready(_server: Any) -> None:
+    """The address is bound: only now it is this HGS that answers there."""
+    tell_ready()
 
 
 def child_exit(_server: Any, worker: Any) -> None:

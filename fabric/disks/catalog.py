@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
@@ -317,7 +317,10 @@ def _certificate(der: bytes, what: str) -> x509.Certificate:
 
 
 def _public_key(certificate: x509.Certificate) -> rsa.RSAPublicKey:
-    key = certificate.public_key()
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise CatalogError("catalog-key", "The key in the catalog's signing certificate cannot be read.") from None
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size < LEAST_KEY_BITS:
         raise CatalogError("catalog-key", f"A template is signed with an RSA key of at least {LEAST_KEY_BITS} bits.")
     return key

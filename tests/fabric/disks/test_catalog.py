@@ -36,6 +36,13 @@ def test_no_changed_byte_passes(document: bytes, data: st.DataObject) -> None:
         parse_catalog(bytes(changed)).verify()
 
 
+def test_a_signing_certificate_whose_key_cannot_be_read_is_refused(document: bytes) -> None:
+    changed = bytearray(document)
+    changed[442] ^= 1
+    with pytest.raises(CatalogError):
+        parse_catalog(bytes(changed)).verify()
+
+
 @given(st.binary(max_size=400))
 def test_noise_is_no_catalog(noise: bytes) -> None:
     with pytest.raises(CatalogError):
