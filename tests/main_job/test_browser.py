@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.fabric, pytest.mark.browser]
 CANARY = "canary-7f3b1c94e2"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shielding_data(fabric: Fabric) -> str:
     """A shielding data file with a secret that nobody but the VM may ever see, by its path on the tenant's machine."""
     folder = fabric.tenant_folder
@@ -36,7 +36,7 @@ def sign_in(page: Page, fabric: Fabric) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def made_in_the_browser(browser: Browser, fabric: Fabric, shielding_data: str) -> str:
     """Uploads the file, creates `web02` from a name, the file and a network, and waits on its page until it runs."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
