@@ -4,7 +4,7 @@ from hgs.models.attestations import Attestation, EvidenceLog, UsedContext
 from hgs.models.clocks import ClockKind, ClockReading
 from hgs.models.configuration import OperationMode, ServiceConfiguration
 from hgs.models.keys import KeyPurpose, ServiceKey
-from hgs.models.releases import KeyRelease
+from hgs.models.releases import DependentsReport, KeyRelease, LogHead, LogLeaf, LogTile, RevokedProtector
 from hgs.models.submissions import Submission, SubmissionKind, SubmissionState
 from hgs.models.trust import (
     Baseline,
@@ -25,6 +25,7 @@ __all__ = [
     "CiPolicy",
     "ClockKind",
     "ClockReading",
+    "DependentsReport",
     "DomainHost",
     "DumpKey",
     "EvidenceLog",
@@ -32,9 +33,13 @@ __all__ = [
     "HostKey",
     "KeyPurpose",
     "KeyRelease",
+    "LogHead",
+    "LogLeaf",
+    "LogTile",
     "OperationMode",
     "PolicyState",
     "PolicyVersion",
+    "RevokedProtector",
     "ServiceConfiguration",
     "ServiceKey",
     "Submission",

@@ -26,6 +26,13 @@ class ServiceConfiguration(models.Model):
     functional_level = models.PositiveSmallIntegerField(default=2)
     name = models.CharField(max_length=64)
     initialised_at = models.DateTimeField()
+    deny_issued_before = models.DateTimeField(
+        null=True, blank=True, help_text="Health certificates of any signer that were issued earlier open nothing"
+    )
+    max_offline_unwraps = models.PositiveIntegerField(
+        default=0, help_text="How often a host may start a VM without HGS after each release; 0 forbids it"
+    )
+    log_origin = models.CharField(max_length=128, blank=True, help_text="The name of the key log in its checkpoints")
     trust_stamp = models.UUIDField(
         default=new_id, editable=False, help_text="Renewed by every change of what attestation goes by"
     )

@@ -14,19 +14,23 @@ class KeyPurpose(models.TextChoices):
     COMMUNICATIONS = "communications", "Communications"
     ATTESTATION_SIGNER = "attestation-signer", "Attestation signer"
     EXCHANGE_STATE = "exchange-state", "Attestation exchange state"
+    KEY_LOG = "key-log", "Key log"
 
 
 class ServiceKey(Stamped):
     """A key of HGS: the certificate in clear, the private key (or secret key) sealed.
 
-    ``sealed_key`` opens to PKCS#8 DER, or to the 32 bytes of the exchange state key, which has no certificate.
+    ``sealed_key`` opens to PKCS#8 DER, or to 32 bytes that have no certificate: the exchange state key, and the seed of
+    the Ed25519 key that signs the key log. It is empty where the private key stays in a token, which ``pkcs11_uri``
+    (RFC 7512) names.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     purpose = models.CharField(max_length=32, choices=KeyPurpose.choices)
     certificate = models.BinaryField(blank=True, default=b"")
     fingerprint = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the certificate (DER), hex")
-    sealed_key = models.BinaryField()
+    sealed_key = models.BinaryField(blank=True, default=b"")
+    pkcs11_uri = models.CharField(max_length=500, blank=True, help_text="Where a private key is that never leaves")
     is_primary = models.BooleanField(default=False)
     is_enabled = models.BooleanField(default=True)
     deny_issued_before = models.DateTimeField(
@@ -45,6 +49,11 @@ class ServiceKey(Stamped):
             ),
             models.CheckConstraint(
                 condition=models.Q(is_primary=False) | models.Q(is_enabled=True), name="hgs_primary_key_is_enabled"
+            ),
+            models.UniqueConstraint(
+                fields=["purpose", "fingerprint"],
+                condition=~models.Q(fingerprint=""),
+                name="hgs_certificate_once_per_purpose",
             ),
         ]
 

@@ -1,4 +1,9 @@
-"""The log of keys: every release and every refusal."""
+"""The account of keys: every release and every refusal, and the append-only log that commits to each of them.
+
+The details are rows of `KeyRelease`; what the world may see of them are the leaves of a Merkle tree (RFC 6962), which
+commit to the details and disclose nothing. Leaves are only ever appended. Rows of both kinds, the head of the tree and
+its signed checkpoint are written in one transaction, before the answer leaves HGS.
+"""
 
 from django.db import models
 
@@ -6,7 +11,10 @@ from portal.kernel.ids import new_id
 
 
 class KeyRelease(models.Model):
-    """One answer of the key protection service. Written, with its audit event, before the answer leaves HGS."""
+    """One answer of the key protection service.
+
+    ``vm_id`` is what the host said; nothing proves it. ``log_index`` is empty in rows from before there was a log.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     at = models.DateTimeField()
@@ -16,16 +24,98 @@ class KeyRelease(models.Model):
     protector_hash = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the protector received, hex")
     egress_hash = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the protector returned, hex")
     owner_fingerprint = models.CharField(max_length=64, blank=True)
+    guardian_fingerprint = models.CharField(
+        max_length=64, blank=True, help_text="SHA-256 of the encryption certificate of HGS that opened the protector"
+    )
+    vm_id = models.UUIDField(null=True, blank=True, help_text="The virtual machine, as the host says")
     host_identity = models.CharField(max_length=64, blank=True, help_text="Subject of the health certificate")
     host_name = models.CharField(max_length=64, blank=True)
     certificate_serial = models.CharField(max_length=40, blank=True, help_text="hex")
+    attestation_id = models.UUIDField(null=True, blank=True, help_text="The verdict that earned the certificate")
+    offline_unwraps = models.PositiveIntegerField(default=0, help_text="Starts without HGS that were granted with it")
+    log_index = models.BigIntegerField(null=True, blank=True, unique=True)
+    blinding = models.BinaryField(max_length=32, blank=True, default=b"", help_text="Opens the leaf's commitment")
 
     class Meta:
         ordering = ["-at"]
         indexes = [
             models.Index(fields=["-at"], name="hgs_release_at"),
             models.Index(fields=["protector_hash"], name="hgs_release_protector"),
+            models.Index(fields=["owner_fingerprint", "log_index"], name="hgs_release_owner"),
+            models.Index(fields=["vm_id", "-at"], name="hgs_release_vm"),
         ]
 
     def __str__(self) -> str:
         return f"{'Released' if self.released else 'Refused'} {self.protector_hash[:16]}"
+
+
+class LogLeaf(models.Model):
+    """One leaf of the key log, as anybody may read it."""
+
+    index = models.BigIntegerField(primary_key=True)
+    leaf = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"Leaf {self.index}"
+
+
+class LogTile(models.Model):
+    """A full tile of the tree: 256 hashes of 32 bytes (C2SP tlog-tiles), at ``index`` of ``level``."""
+
+    level = models.PositiveSmallIntegerField()
+    index = models.BigIntegerField()
+    hashes = models.BinaryField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["level", "index"], name="hgs_log_tile_once")]
+
+    def __str__(self) -> str:
+        return f"Tile {self.level}/{self.index}"
+
+
+class LogHead(models.Model):
+    """The head of the tree, one row. ``frontier``: the hashes from which the tree goes on; ``checkpoint``: signed."""
+
+    SINGLETON = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=SINGLETON, editable=False)
+    size = models.BigIntegerField(default=0)
+    frontier = models.BinaryField(blank=True, default=b"")
+    checkpoint = models.BinaryField(blank=True, default=b"")
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="hgs_one_log_head")]
+
+    def __str__(self) -> str:
+        return f"Log of {self.size} entries"
+
+
+class RevokedProtector(models.Model):
+    """A key protector that its owner revoked: no key of it is released any more."""
+
+    protector_hash = models.CharField(primary_key=True, max_length=64, editable=False)
+    owner_fingerprint = models.CharField(max_length=64)
+    notice_hash = models.CharField(max_length=64, help_text="SHA-256 of the owner's notice, hex")
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.protector_hash
+
+
+class DependentsReport(models.Model):
+    """What the fabric says still names which guardian, one row: virtual machines and shielding data files.
+
+    ``dependents``: [{kind, id, name, owner_fingerprint, guardians: [fingerprint of an encryption certificate]}].
+    """
+
+    SINGLETON = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=SINGLETON, editable=False)
+    at = models.DateTimeField()
+    dependents = models.JSONField(default=list)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="hgs_one_dependents_report")]
+
+    def __str__(self) -> str:
+        return f"{len(self.dependents)} dependents"

@@ -29,7 +29,7 @@ from portal.kernel.policy import require
 
 OVERLAP: Final = MAX_LIFETIME + timedelta(hours=1)
 """How long a superseded signer stays trusted: the life of a health certificate, and room for clocks that differ."""
-_CERTIFIED: Final = tuple(purpose for purpose in KeyPurpose if purpose is not KeyPurpose.EXCHANGE_STATE)
+_CERTIFIED: Final = tuple(set(KeyPurpose) - {KeyPurpose.EXCHANGE_STATE, KeyPurpose.KEY_LOG})
 
 
 @dataclass(frozen=True)
