@@ -18,13 +18,15 @@ from hgs.sealing import MASTER_KEY_LENGTH
 from portal.kernel import audit
 from portal.kernel.actor import Actor
 from portal.kernel.errors import Conflict, Invalid
+from portal.kernel.ids import new_id
 from portal.kernel.policy import require
 
 DEFAULT_NAME: Final = "HGS"
+LOG_SEED_LENGTH: Final = 32
 
 
 def initialise(actor: Actor, *, mode: OperationMode, name: str = DEFAULT_NAME) -> ServiceConfiguration:
-    """Give this HGS its mode and fresh keys: guardian, communications, attestation signer, exchange state.
+    """Give this HGS its mode and fresh keys: guardian, communications, attestation signer, exchange state, key log.
 
     ``name`` is what tenants see as the guardian's name. Raises Conflict when HGS is initialised already (nothing is
     changed then), Invalid for a name that cannot be used.
@@ -35,13 +37,20 @@ def initialise(actor: Actor, *, mode: OperationMode, name: str = DEFAULT_NAME) -
     keys = _fresh_keys(name)
     try:
         with transaction.atomic():
-            configuration = ServiceConfiguration(mode=mode, name=name, initialised_at=timezone.now())
+            configuration = ServiceConfiguration(
+                mode=mode, name=name, initialised_at=timezone.now(), log_origin=new_log_origin()
+            )
             configuration.save(force_insert=True)
             ServiceKey.objects.bulk_create(keys)
             _audit(actor, configuration, keys)
     except IntegrityError:
         raise _already() from None
     return configuration
+
+
+def new_log_origin() -> str:
+    """A name for a key log that no other has."""
+    return f"open-guarded-fabric/key-log/{new_id().hex}"
 
 
 def _already() -> Conflict:
@@ -62,6 +71,7 @@ def _fresh_keys(name: str) -> list[ServiceKey]:
         certified_record(KeyPurpose.COMMUNICATIONS, communications.key, communications.certificate),
         new_signer(now),
         sealed_record(KeyPurpose.EXCHANGE_STATE, Secret(os.urandom(MASTER_KEY_LENGTH)), b""),
+        sealed_record(KeyPurpose.KEY_LOG, Secret(os.urandom(LOG_SEED_LENGTH)), b""),
     ]
 
 
