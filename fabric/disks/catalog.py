@@ -22,7 +22,7 @@ from fabric.disks.blocks import BLOCK_LENGTH, HASH_LENGTH, block_count, tree_roo
 from fabric.disks.errors import CatalogError, DiskChanged
 from fabric.disks.gpt import PartitionTable
 from hgs.wire import xmlform
-from hgs.wire.xmlform import Element, Fields, XmlFormError
+from hgs.wire.xmlform import Element, Fields, Written, XmlFormError
 
 NAMESPACE: Final = "urn:open-guarded-fabric:volume-signature-catalog:1"
 ALGORITHM: Final = "http://www.w3.org/2007/05/xmldsig-more#sha256-rsa-MGF1"
@@ -209,14 +209,14 @@ def _compare(volume: Volume, found: Sequence[bytes]) -> list[tuple[str, int, int
     return ranges
 
 
-def _document(content: Element, signature: bytes) -> bytes:
+def _document(content: Written, signature: bytes) -> bytes:
     value = xmlform.build_bytes(NAMESPACE, "SignatureValue", signature)
     signed = xmlform.build(NAMESPACE, "Signature", value, attributes={"Algorithm": ALGORITHM})
     return xmlform.canonical(xmlform.build(NAMESPACE, "VolumeSignatureCatalog", content, signed))
 
 
-def _content_element(catalog: Catalog) -> Element:
-    def text(name: str, value: object) -> Element:
+def _content_element(catalog: Catalog) -> Written:
+    def text(name: str, value: object) -> Written:
         return xmlform.build_text(NAMESPACE, name, str(value))
 
     return xmlform.build(
@@ -232,7 +232,7 @@ def _content_element(catalog: Catalog) -> Element:
     )
 
 
-def _volume_element(volume: Volume) -> Element:
+def _volume_element(volume: Volume) -> Written:
     return xmlform.build(
         NAMESPACE,
         "Volume",

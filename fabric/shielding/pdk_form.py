@@ -29,7 +29,7 @@ from hgs.keyprotection.elements import (
 )
 from hgs.keyprotection.protector_form import PROTECTOR_MAX
 from hgs.wire import xmlform
-from hgs.wire.xmlform import Element, Fields, XmlFormError
+from hgs.wire.xmlform import Element, Fields, Written, XmlFormError
 
 NAMESPACE: Final = "urn:open-guarded-fabric:shielding-data:1"
 PDK_MAX: Final = 2 * 1024 * 1024
@@ -145,13 +145,13 @@ def public_octets(public: PublicPart) -> bytes:
     return xmlform.canonical(_write_public(public))
 
 
-def _write_body(public: PublicPart, content: EncryptedData) -> Element:
+def _write_body(public: PublicPart, content: EncryptedData) -> Written:
     return xmlform.build(
         NAMESPACE, "Body", _write_public(public), write_encrypted_data(NAMESPACE, content, "EncryptedContent")
     )
 
 
-def _write_public(public: PublicPart) -> Element:
+def _write_public(public: PublicPart) -> Written:
     qualifiers = (_write_qualifier(qualifier) for qualifier in public.qualifiers)
     return xmlform.build(
         NAMESPACE,
@@ -163,7 +163,7 @@ def _write_public(public: PublicPart) -> Element:
     )
 
 
-def _write_qualifier(qualifier: VolumeIdQualifier) -> Element:
+def _write_qualifier(qualifier: VolumeIdQualifier) -> Written:
     return xmlform.build(
         NAMESPACE,
         "VolumeIdQualifier",

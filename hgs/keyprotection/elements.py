@@ -10,10 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from lxml import etree
-
 from hgs.wire import xmlform
-from hgs.wire.xmlform import Element, Fields, XmlFormError
+from hgs.wire.xmlform import Element, Fields, Written, XmlFormError
 
 KPS_NAMESPACE: Final = "http://schemas.microsoft.com/kps/2014/07"
 PARAMETERS_MAX: Final = 4096
@@ -88,33 +86,32 @@ def _read_parameters(fields: Fields) -> bytes:
     if element is None:
         return b""
     inner = Fields(element)
+    if any(child.tag.startswith(f"{{{inner.namespace}}}") for child in element):
+        raise XmlFormError("parameters-namespace", f"{fields.name} has Parameters of its own namespace.")
     octets = b"".join(xmlform.canonical(child) for child in inner.rest())
     if not 0 < len(octets) <= PARAMETERS_MAX:
         raise XmlFormError("parameters-length", f"{fields.name} has Parameters of {len(octets)} bytes.")
     return octets
 
 
-def write_signature(namespace: str, signature: Signature, name: str = "Signature") -> Element:
+def write_signature(namespace: str, signature: Signature, name: str = "Signature") -> Written:
     """The element for a signature; `name` where the schema gives the type another element name."""
     value = xmlform.build_bytes(namespace, "SignatureValue", signature.value)
     return _write(namespace, name, signature.algorithm, signature.parameters, value)
 
 
-def write_encrypted_data(namespace: str, data: EncryptedData, name: str = "EncryptedData") -> Element:
+def write_encrypted_data(namespace: str, data: EncryptedData, name: str = "EncryptedData") -> Written:
     """The element for encrypted data."""
     value = xmlform.build_bytes(namespace, "CipherValue", data.value)
     return _write(namespace, name, data.algorithm, data.parameters, value)
 
 
-def write_key_derivation(namespace: str, method: KeyDerivationMethod) -> Element:
+def write_key_derivation(namespace: str, method: KeyDerivationMethod) -> Written:
     """The element for a key derivation method."""
     return _write(namespace, "KeyDerivationMethod", method.algorithm, method.parameters)
 
 
-def _write(namespace: str, name: str, algorithm: str, parameters: bytes, *children: Element) -> Element:
-    element = xmlform.build(namespace, name, attributes={"Algorithm": algorithm})
-    if parameters:
-        # Our own octets, or octets the strict reader made: they hold no markup but elements.
-        element.append(etree.fromstring(f'<Parameters xmlns="{namespace}">'.encode() + parameters + b"</Parameters>"))
-    element.extend(children)
-    return element
+def _write(namespace: str, name: str, algorithm: str, parameters: bytes, *children: Written) -> Written:
+    # Our own octets, or octets the strict reader made: they hold no markup but elements, each in canonical form.
+    inner = [xmlform.build_canonical(namespace, "Parameters", parameters)] if parameters else []
+    return xmlform.build(namespace, name, *inner, *children, attributes={"Algorithm": algorithm})

@@ -35,7 +35,7 @@ from hgs.keyprotection.elements import KPS_NAMESPACE, Signature, read_signature,
 from hgs.keyprotection.errors import GuardianError, refusing
 from hgs.keyprotection.guardian import OTHER_SIGNING_MAX, Guardian, guardian_from
 from hgs.wire import xmlform
-from hgs.wire.xmlform import Element, Fields, XmlFormError
+from hgs.wire.xmlform import Element, Fields, Written, XmlFormError
 
 METADATA_MAX: Final = 256 * 1024
 _VERSION: Final = "1"
@@ -209,7 +209,7 @@ def _document(metadata: Metadata, digest: bytes, signature: bytes) -> bytes:
     return xmlform.canonical(root)
 
 
-def _write_body(metadata: Metadata) -> Element:
+def _write_body(metadata: Metadata) -> Written:
     ns = KPS_NAMESPACE
     information = xmlform.build(
         ns,
@@ -230,7 +230,7 @@ def _signed_octets(digest: bytes) -> bytes:
     return xmlform.canonical(_signed_info(digest))
 
 
-def _signed_info(digest: bytes) -> Element:
+def _signed_info(digest: bytes) -> Written:
     transforms = _ds("Transforms", _method("Transform", _ENVELOPED), _method("Transform", _EXCLUSIVE))
     reference = xmlform.build(
         _DS,
@@ -248,9 +248,9 @@ def _signed_info(digest: bytes) -> Element:
     )
 
 
-def _ds(name: str, *children: Element) -> Element:
+def _ds(name: str, *children: Written) -> Written:
     return xmlform.build(_DS, name, *children)
 
 
-def _method(name: str, uri: str) -> Element:
+def _method(name: str, uri: str) -> Written:
     return xmlform.build(_DS, name, attributes={"Algorithm": uri})

@@ -28,7 +28,7 @@ from hgs.keyprotection.errors import GuardianError, WrongPassphraseError, refusi
 from hgs.keyprotection.guardian import Guardian, GuardianKeys, attach_keys, guardian_from
 from hgs.keyprotection.secret import Secret
 from hgs.wire import xmlform
-from hgs.wire.xmlform import Element, Fields, XmlFormError
+from hgs.wire.xmlform import Fields, Written, XmlFormError
 
 OWNER_NAMESPACE: Final = "urn:open-guarded-fabric:owner-guardian:1"
 OWNER_FILE_MAX: Final = 128 * 1024
@@ -116,7 +116,7 @@ def serialise_owner_guardian(file: OwnerGuardianFile) -> bytes:
     )
 
 
-def _write(signature: Signature, name: str) -> Element:
+def _write(signature: Signature, name: str) -> Written:
     return write_signature(OWNER_NAMESPACE, signature, name)
 
 

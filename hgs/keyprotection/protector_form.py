@@ -23,7 +23,7 @@ from hgs.keyprotection.elements import (
 )
 from hgs.keyprotection.errors import InvalidProtectorError, InvalidWrappingError, refusing
 from hgs.wire import xmlform
-from hgs.wire.xmlform import Element, Fields
+from hgs.wire.xmlform import Element, Fields, Written
 
 PROTECTOR_MAX: Final = 256 * 1024
 WRAPPINGS_MAX: Final = 16
@@ -163,11 +163,11 @@ def wrappings_octets(wrappings: tuple[Wrapping, ...]) -> bytes:
     return xmlform.canonical(_write_wrappings(wrappings))
 
 
-def _write_wrappings(wrappings: tuple[Wrapping, ...]) -> Element:
+def _write_wrappings(wrappings: tuple[Wrapping, ...]) -> Written:
     return xmlform.build(KPS_NAMESPACE, "Wrappings", *(_write_wrapping(wrapping) for wrapping in wrappings))
 
 
-def _write_wrapping(wrapping: Wrapping) -> Element:
+def _write_wrapping(wrapping: Wrapping) -> Written:
     ns = KPS_NAMESPACE
     return xmlform.build(
         ns,

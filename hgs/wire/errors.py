@@ -41,3 +41,12 @@ class NegotiateError(WireError):
     """A header of HTTP's Negotiate scheme that cannot be read."""
 
     code = "negotiate-malformed"
+
+
+class XmlFormError(Exception):
+    """The bytes are not a document of the form this project writes. `code` is stable, `message` a sentence."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hgs.wire import xmlform
-from hgs.wire.xmlform import Element, Fields, XmlFormError
+from hgs.wire.xmlform import Element, Fields, Written, XmlFormError
 
 SERVICE_NAMESPACE: Final = "http://schemas.microsoft.com/kps/2014/07/service"
 CONTENT_TYPE: Final = "application/xml"
@@ -135,13 +135,13 @@ def _uri(element: Element) -> str:
     return uri
 
 
-def _document(name: str, *children: Element) -> bytes:
+def _document(name: str, *children: Written) -> bytes:
     return xmlform.canonical(xmlform.build(SERVICE_NAMESPACE, name, *children))
 
 
-def _bytes(name: str, value: bytes) -> Element:
+def _bytes(name: str, value: bytes) -> Written:
     return xmlform.build_bytes(SERVICE_NAMESPACE, name, value)
 
 
-def _text(name: str, value: str) -> Element:
+def _text(name: str, value: str) -> Written:
     return xmlform.build_text(SERVICE_NAMESPACE, name, value)

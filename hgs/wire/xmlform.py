@@ -14,25 +14,36 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
-from typing import Final, cast
+from typing import Final
 
 from lxml import etree
+
+from hgs.wire.errors import XmlFormError
+from hgs.wire.xmlwriting import Written, build, build_bytes, build_canonical, build_text
+
+__all__ = [
+    "Element",
+    "Fields",
+    "Written",
+    "XmlFormError",
+    "build",
+    "build_bytes",
+    "build_canonical",
+    "build_text",
+    "bytes_of",
+    "canonical",
+    "check_well_formed",
+    "parse_document",
+    "qualified",
+    "text_of",
+    "unsigned",
+]
 
 Element = etree._Element
 
 UNSIGNED_INT_MAX: Final = 2**32 - 1
 _REFERENCE: Final = re.compile(rb"&(?!(?:amp|lt|gt|quot|#xD|#x9|#xA);)")
 _UNSIGNED: Final = re.compile(r"0|[1-9][0-9]{0,9}")
-
-
-class XmlFormError(Exception):
-    """The bytes are not a document of the form this project writes. `code` is stable, `message` a sentence."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 def qualified(namespace: str, name: str) -> str:
@@ -97,8 +108,10 @@ def check_well_formed(data: bytes, *, limit: int) -> None:
     _parse(data)
 
 
-def canonical(element: Element) -> bytes:
+def canonical(element: Element | Written) -> bytes:
     """The exclusive canonical form of an element and its children, without comments: what signatures are made over."""
+    if isinstance(element, Written):
+        return element.within("").encode()
     return etree.tostring(element, method="c14n", exclusive=True, with_comments=False)
 
 
@@ -194,30 +207,3 @@ def unsigned(text: str, name: str) -> int:
     if not _UNSIGNED.fullmatch(text) or (value := int(text)) > UNSIGNED_INT_MAX:
         raise XmlFormError("not-a-number", f"{name} is not an unsigned 32-bit number in decimal.")
     return value
-
-
-def _default(namespace: str) -> dict[str, str]:
-    # The stubs do not know that lxml spells the default namespace None.
-    return cast("dict[str, str]", {None: namespace})
-
-
-def build(namespace: str, name: str, *children: Element, attributes: Mapping[str, str] | None = None) -> Element:
-    """An element in the default namespace `namespace` with these children."""
-    element = etree.Element(qualified(namespace, name), dict(attributes or {}), nsmap=_default(namespace))
-    element.extend(children)
-    return element
-
-
-def build_text(namespace: str, name: str, text: str, attributes: Mapping[str, str] | None = None) -> Element:
-    """An element that holds text. Raises XmlFormError for characters that XML cannot carry."""
-    element = build(namespace, name, attributes=attributes)
-    try:
-        element.text = text
-    except ValueError:
-        raise XmlFormError("not-xml-text", f"{name} contains characters that XML cannot carry.") from None
-    return element
-
-
-def build_bytes(namespace: str, name: str, value: bytes, attributes: Mapping[str, str] | None = None) -> Element:
-    """An element that holds bytes as base64."""
-    return build_text(namespace, name, base64.b64encode(value).decode(), attributes)
