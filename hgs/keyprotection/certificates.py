@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
+from functools import lru_cache
 from typing import Final, Literal
 
 from cryptography import x509
@@ -25,6 +26,9 @@ RSA_KEY_MAX: Final = 8192
 RSA_KEY_NEW: Final = 3072
 """Size of keys we make. An owner guardian lives ten years, beyond 2030, to which NIST SP 800-57 limits RSA-2048."""
 VALIDITY: Final = dt.timedelta(days=3652)
+
+_REMEMBERED: Final = 1024
+"""Certificates whose keys are kept: a guardian's and an owner's come again with every virtual machine of theirs."""
 
 CertificateUse = Literal["signing", "encryption"]
 
@@ -43,6 +47,7 @@ def load_certificate(der: bytes) -> x509.Certificate:
     return certificate
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def rsa_key_of(der: bytes, use: CertificateUse) -> rsa.RSAPublicKey:
     """The RSA public key of a certificate that may be used for `use`. Raises GuardianError."""
     certificate = load_certificate(der)
@@ -70,6 +75,12 @@ def _check_usage(certificate: x509.Certificate, use: CertificateUse) -> None:
     allowed = usage.digital_signature if use == "signing" else usage.data_encipherment or usage.key_encipherment
     if not allowed:
         raise GuardianError("key-usage", f"A guardian's certificate is not meant for {use}.")
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def key_octets_of(der: bytes, use: CertificateUse) -> bytes:
+    """`public_octets` of a certificate's key. Raises GuardianError."""
+    return public_octets(rsa_key_of(der, use))
 
 
 def public_octets(key: rsa.RSAPublicKey) -> bytes:

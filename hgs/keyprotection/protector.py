@@ -11,7 +11,7 @@ encryption key, and the guardian named last put these wrappings together. It doe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -64,6 +64,8 @@ class VerifiedProtector:
     protector: Protector
     owner: Wrapping
     signer: Wrapping
+    octets: bytes = field(repr=False)
+    """What its signatures are made over."""
 
     @property
     def owner_fingerprint(self) -> str:
@@ -98,7 +100,7 @@ def verify_protector(protector: Protector) -> VerifiedProtector:
     for wrapping in protector.wrappings:
         _check_chain(wrapping, by_id)
         _check_certificates(wrapping, by_id[wrapping.parent_id])
-    return VerifiedProtector(protector, owner, signer)
+    return VerifiedProtector(protector, owner, signer, octets)
 
 
 def _owner_of(wrappings: tuple[Wrapping, ...]) -> Wrapping:
@@ -165,14 +167,10 @@ def wrapping_for(verified: VerifiedProtector, keys: GuardianKeys) -> Wrapping | 
     found = [
         wrapping
         for wrapping in verified.protector.wrappings
-        if _octets_of(wrapping.encryption_certificate, "encryption") == encryption
+        if certificates.key_octets_of(wrapping.encryption_certificate, "encryption") == encryption
     ]
-    found.sort(key=lambda wrapping: _octets_of(wrapping.signing_certificate, "signing") != signing)
+    found.sort(key=lambda wrapping: certificates.key_octets_of(wrapping.signing_certificate, "signing") != signing)
     return found[0] if found else None
-
-
-def _octets_of(certificate: bytes, use: CertificateUse) -> bytes:
-    return certificates.public_octets(certificates.rsa_key_of(certificate, use))
 
 
 def unwrap(verified: VerifiedProtector, keys: GuardianKeys) -> TransportKey:
@@ -192,17 +190,17 @@ def unwrap(verified: VerifiedProtector, keys: GuardianKeys) -> TransportKey:
     if secret is None:
         raise InvalidProtectorError("transport-key", "The wrapping made for this guardian cannot be decrypted.")
     transport_key = TransportKey(secret)
-    check_transport_key(verified.protector, transport_key)
+    check_transport_key(verified, transport_key)
     return transport_key
 
 
-def check_transport_key(protector: Protector, transport_key: TransportKey) -> None:
+def check_transport_key(verified: VerifiedProtector, transport_key: TransportKey) -> None:
     """Check the transport key signature. Raises InvalidProtectorError."""
+    protector = verified.protector
     with refusing(InvalidProtectorError):
         algorithms.check_key_derivation(protector.key_derivation, purpose_info("transport-key-signature"))
         key = transport_key.derive("transport-key-signature")
-        octets = wrappings_octets(protector.wrappings)
-        if not algorithms.is_authentic(key, protector.transport_key_signature, octets):
+        if not algorithms.is_authentic(key, protector.transport_key_signature, verified.octets):
             raise InvalidProtectorError("transport-key-signature", "The transport key signature is wrong.")
 
 
@@ -244,7 +242,7 @@ def roll(
     """
     wrapping = wrapping_for(verified, signer)
     signing = certificates.public_octets(signer.signing_key.public_key())
-    if wrapping is None or _octets_of(wrapping.signing_certificate, "signing") != signing:
+    if wrapping is None or certificates.key_octets_of(wrapping.signing_certificate, "signing") != signing:
         raise InvalidProtectorError(
             "no-signing-key", "This guardian has no signing key for its wrapping, so it cannot sign a new protector."
         )

@@ -109,13 +109,14 @@ def _encrypt(
     request: RollTransportKeyRequest, key: rsa.RSAPublicKey, egress: bytes, blob: Secret, random_bytes: RandomBytes
 ) -> RollTransportKeyResponse:
     transfer_key, wrapping_key = Secret(random_bytes(KEY_SIZE)), Secret(random_bytes(KEY_SIZE))
+    digest = _digest(request)
     wrapped = algorithms.encrypt_content(
-        transfer_key, wrapping_key.reveal(), _wrapping_context(request), random_bytes, request.wrapping_key_algorithm
+        transfer_key, wrapping_key.reveal(), _wrapping_context(digest), random_bytes, request.wrapping_key_algorithm
     )
     keys = algorithms.encrypt_content(
         wrapping_key,
         blob.reveal(),
-        _transport_context(request, egress),
+        _transport_context(digest, egress),
         random_bytes,
         request.transport_keys_algorithm,
     )
@@ -123,13 +124,16 @@ def _encrypt(
     return RollTransportKeyResponse(egress, transfer, wrapped.value, keys.value)
 
 
-def _wrapping_context(request: RollTransportKeyRequest) -> bytes:
-    return _WRAPPING_CONTEXT + hashlib.sha256(serialise_request(request)).digest()
+def _digest(request: RollTransportKeyRequest) -> bytes:
+    return hashlib.sha256(serialise_request(request)).digest()
 
 
-def _transport_context(request: RollTransportKeyRequest, egress: bytes) -> bytes:
-    digest = hashlib.sha256(serialise_request(request)).digest()
-    return _TRANSPORT_CONTEXT + digest + hashlib.sha256(egress).digest()
+def _wrapping_context(request_digest: bytes) -> bytes:
+    return _WRAPPING_CONTEXT + request_digest
+
+
+def _transport_context(request_digest: bytes, egress: bytes) -> bytes:
+    return _TRANSPORT_CONTEXT + request_digest + hashlib.sha256(egress).digest()
 
 
 def new_request(protector: Protector, health_certificate: bytes) -> RollTransportKeyRequest:
@@ -192,7 +196,7 @@ def _party(wrapping: Wrapping) -> tuple[bytes, bytes]:
 
 def _check_key(verified: VerifiedProtector, key: TransportKey, which: str) -> None:
     try:
-        check_transport_key(verified.protector, key)
+        check_transport_key(verified, key)
     except InvalidProtectorError as error:
         raise InvalidResponseError(error.code, f"The {which} key in the reply is not its protector's key.") from None
 
@@ -207,11 +211,11 @@ def _decrypt(
         transfer = decrypt(response.encrypted_transfer_key)
     except ValueError:
         raise InvalidResponseError("transfer-key", "The transfer key is not for this host's identity key.") from None
-    transfer_key = _key(transfer)
+    transfer_key, digest = _key(transfer), _digest(request)
     wrapped = EncryptedData(request.wrapping_key_algorithm, response.encrypted_wrapping_key)
-    wrapping_key = _key(_opened(transfer_key, wrapped, _wrapping_context(request)))
+    wrapping_key = _key(_opened(transfer_key, wrapped, _wrapping_context(digest)))
     keys = EncryptedData(request.transport_keys_algorithm, response.encrypted_transport_keys)
-    blob = _opened(wrapping_key, keys, _transport_context(request, response.egress_protector))
+    blob = _opened(wrapping_key, keys, _transport_context(digest, response.egress_protector))
     return payload.parse_payload(Secret(blob), payload_version)
 
 

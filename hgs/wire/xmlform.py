@@ -115,6 +115,14 @@ def canonical(element: Element | Written) -> bytes:
     return etree.tostring(element, method="c14n", exclusive=True, with_comments=False)
 
 
+def _local_name(element: Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+def _namespace(element: Element) -> str:
+    return element.tag[1:].partition("}")[0] if element.tag.startswith("{") else ""
+
+
 class Fields:
     """Reads an element's children strictly in order; `end()` refuses what was not taken.
 
@@ -122,8 +130,8 @@ class Fields:
     """
 
     def __init__(self, element: Element, attributes: tuple[str, ...] = (), optional: tuple[str, ...] = ()) -> None:
-        self.name = etree.QName(element).localname
-        self.namespace = etree.QName(element).namespace or ""
+        self.name = _local_name(element)
+        self.namespace = _namespace(element)
         self._attributes = {str(key): str(value) for key, value in element.attrib.items()}
         for key in self._attributes:
             if key not in attributes and key not in optional:
@@ -143,7 +151,7 @@ class Fields:
         """The next child, which must be `name`."""
         child = self.take_optional(name, namespace)
         if child is None:
-            found = etree.QName(self._children[0]).localname if self._children else "the end"
+            found = _local_name(self._children[0]) if self._children else "the end"
             raise XmlFormError("unexpected-element", f"{self.name} should go on with {name}, but {found} follows.")
         return child
 
@@ -171,13 +179,13 @@ class Fields:
     def end(self) -> None:
         """Refuse any child not yet taken."""
         if self._children:
-            child = etree.QName(self._children[0]).localname
+            child = _local_name(self._children[0])
             raise XmlFormError("unexpected-element", f"{self.name} contains {child} where nothing is allowed.")
 
 
 def text_of(element: Element, attributes: tuple[str, ...] = ()) -> str:
     """The text of an element that has no children and only the named attributes."""
-    name = etree.QName(element).localname
+    name = _local_name(element)
     if len(element):
         raise XmlFormError("unexpected-element", f"{name} contains an element where only text is allowed.")
     if set(element.attrib) != set(attributes):
@@ -187,7 +195,7 @@ def text_of(element: Element, attributes: tuple[str, ...] = ()) -> str:
 
 def bytes_of(element: Element, *, most: int, least: int = 1, attributes: tuple[str, ...] = ()) -> bytes:
     """The base64 content of an element: canonical base64, `least` to `most` bytes."""
-    name = etree.QName(element).localname
+    name = _local_name(element)
     text = text_of(element, attributes)
     if len(text) > (most + 2) // 3 * 4:
         raise XmlFormError("value-too-long", f"{name} holds more than {most} bytes.")
