@@ -80,21 +80,24 @@ def release_keys(
     `guardians` are the enabled key pairs of this service, the primary first. Checks in the specification's order and
     raises HealthCertificateError, InvalidRequestError, InvalidProtectorError, InvalidWrappingError, NoWrappingError.
     """
+    check_request(request, health_public_key)
+    verified = verify_protector(parse_protector(request.ingress_protector))
+    guardian = guardian_for(verified, guardians)
+    return answer(request, health_public_key, verified, guardian, random_bytes, payload_version)
+
+
+def check_request(request: RollTransportKeyRequest, health_public_key: rsa.RSAPublicKey) -> None:
+    """Check what is not the protector. Raises HealthCertificateError, InvalidRequestError."""
     if not certificates.RSA_KEY_MIN <= health_public_key.key_size <= certificates.RSA_KEY_MAX:
         raise HealthCertificateError("key-size", "The health certificate's key is too short or too long.")
     with refusing(InvalidRequestError):
         algorithms.check_key_encryption(request.transfer_key_algorithm)
         algorithms.check_content_encryption(request.wrapping_key_algorithm)
         algorithms.check_content_encryption(request.transport_keys_algorithm)
-    verified = verify_protector(parse_protector(request.ingress_protector))
-    guardian = _guardian_for(verified, guardians)
-    ingress_key = unwrap(verified, guardian)
-    egress, egress_key = roll(verified, guardian, random_bytes)
-    blob = payload.serialise_payload(ingress_key, egress_key, payload_version)
-    return _encrypt(request, health_public_key, serialise_protector(egress), blob, random_bytes)
 
 
-def _guardian_for(verified: VerifiedProtector, guardians: Sequence[GuardianKeys]) -> GuardianKeys:
+def guardian_for(verified: VerifiedProtector, guardians: Sequence[GuardianKeys]) -> GuardianKeys:
+    """Those of our keys that the protector was made for. Raises NoWrappingError."""
     for guardian in guardians:
         if wrapping_for(verified, guardian) is not None:
             return guardian
@@ -103,6 +106,24 @@ def _guardian_for(verified: VerifiedProtector, guardians: Sequence[GuardianKeys]
         "The key protector was not made for this Host Guardian Service.",
         "The owner must make the shielding data again with this service's guardian metadata.",
     )
+
+
+def answer(
+    request: RollTransportKeyRequest,
+    health_public_key: rsa.RSAPublicKey,
+    verified: VerifiedProtector,
+    guardian: GuardianKeys,
+    random_bytes: RandomBytes,
+    payload_version: int = 2,
+) -> RollTransportKeyResponse:
+    """Roll `verified`, the request's protector, with the keys of `guardian` and answer a request that was checked.
+
+    Raises InvalidProtectorError.
+    """
+    ingress_key = unwrap(verified, guardian)
+    egress, egress_key = roll(verified, guardian, random_bytes)
+    blob = payload.serialise_payload(ingress_key, egress_key, payload_version)
+    return _encrypt(request, health_public_key, serialise_protector(egress), blob, random_bytes)
 
 
 def _encrypt(
