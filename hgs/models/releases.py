@@ -91,12 +91,20 @@ class LogHead(models.Model):
 
 
 class RevokedProtector(models.Model):
-    """A key protector that its owner revoked: no key of it is released any more."""
+    """A key protector that an owner revoked. It counts only where the protector is that owner's.
 
-    protector_hash = models.CharField(primary_key=True, max_length=64, editable=False)
+    Anybody can sign a notice about anybody's protector, so the owner is part of what makes a row the only one.
+    """
+
+    protector_hash = models.CharField(max_length=64)
     owner_fingerprint = models.CharField(max_length=64)
     notice_hash = models.CharField(max_length=64, help_text="SHA-256 of the owner's notice, hex")
     at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["protector_hash", "owner_fingerprint"], name="hgs_revoked_protector_once")
+        ]
 
     def __str__(self) -> str:
         return self.protector_hash

@@ -1,13 +1,11 @@
 """Whom an identity names: hosts are known in the mode that is in force, and in no other."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from django.db.models import Model, QuerySet
-
 from hgs.models import DomainHost, HostKey, OperationMode, ServiceConfiguration, TpmHost
+from portal.kernel.prepared import PARAMETER, Prepared
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ def host_in_force(identity: str, configuration: ServiceConfiguration) -> HostInF
     moments: when the host became known, and when HGS went over to this mode. Trust that was taken away and given again
     so begins anew.
     """
-    found = _BY_MODE[OperationMode(configuration.mode)](identity).first()
+    found = _BY_MODE[OperationMode(configuration.mode)].first(identity)
     if found is None:
         return None
     name, known_since = found
@@ -34,7 +32,7 @@ def host_in_force(identity: str, configuration: ServiceConfiguration) -> HostInF
 
 def name_in_force(identity: str, mode: int) -> str:
     """The name of the host that ``identity`` names in ``mode``; empty where that mode knows none."""
-    found = _BY_MODE[OperationMode(mode)](identity).first()
+    found = _BY_MODE[OperationMode(mode)].first(identity)
     return found[0] if found else ""
 
 
@@ -46,23 +44,12 @@ def known_in_another_mode(identity: str, mode: int) -> tuple[OperationMode, str]
     return None
 
 
-_Rows = QuerySet[Model, tuple[str, datetime]]
-
-
-def _tpm_hosts(identity: str) -> _Rows:
-    return TpmHost.objects.filter(ek_hash=identity).values_list("name", "approved_at")
-
-
-def _host_keys(identity: str) -> _Rows:
-    return HostKey.objects.filter(fingerprint=identity).values_list("name", "approved_at")
-
-
-def _domain_hosts(identity: str) -> _Rows:
-    return DomainHost.objects.filter(identity=identity).values_list("name", "known_since")
-
-
-_BY_MODE: Final[dict[OperationMode, Callable[[str], _Rows]]] = {
-    OperationMode.TPM: _tpm_hosts,
-    OperationMode.ACTIVE_DIRECTORY: _domain_hosts,
-    OperationMode.HOST_KEY: _host_keys,
+_BY_MODE: Final[dict[OperationMode, Prepared]] = {
+    OperationMode.TPM: Prepared(lambda: TpmHost.objects.filter(ek_hash=PARAMETER).values_list("name", "approved_at")),
+    OperationMode.ACTIVE_DIRECTORY: Prepared(
+        lambda: DomainHost.objects.filter(identity=PARAMETER).values_list("name", "known_since")
+    ),
+    OperationMode.HOST_KEY: Prepared(
+        lambda: HostKey.objects.filter(fingerprint=PARAMETER).values_list("name", "approved_at")
+    ),
 }

@@ -1,0 +1,95 @@
+"""What key releases go by, read anew whenever the trust stamp has changed (:mod:`hgs.models.stamped`).
+
+Signers are parsed, guardians' keys opened, and each health certificate verified once for as long as the stamp stays
+the same. What a moment decides is asked each time: whether a certificate is valid by now.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Lock
+from typing import Final
+from uuid import UUID
+
+from cryptography.hazmat.primitives import hashes
+
+from hgs.attestation.healthcert import HealthCertificate, TrustedSigner, verify_health_certificate
+from hgs.keyprotection.guardian import GuardianKeys
+from hgs.models import Attestation, RevokedProtector, ServiceConfiguration
+from hgs.selectors import keys
+from portal.kernel.prepared import PARAMETER, Prepared
+
+_REMEMBERED: Final = 4096
+_VERDICT: Final = Prepared(
+    lambda: Attestation.objects.filter(identity=PARAMETER, certificate_serial=PARAMETER).values_list("pk")
+)
+_REVOKED: Final = Prepared(
+    lambda: RevokedProtector.objects.filter(protector_hash=PARAMETER, owner_fingerprint=PARAMETER).values_list("pk")
+)
+
+
+@dataclass(frozen=True)
+class KnownCertificate:
+    """A health certificate that a trusted signer signed, and the attestation that earned it, if HGS still has it."""
+
+    health: HealthCertificate
+    attestation_id: UUID | None
+    valid_until: datetime
+    """The end of its own life or of its signer's."""
+
+
+@dataclass(frozen=True)
+class ReleaseTrust:
+    """What is kept under one stamp. ``guardians``: the keys that open protectors here, the primary ones first."""
+
+    stamp: UUID
+    deny_issued_before: datetime | None
+    signers: tuple[TrustedSigner, ...]
+    guardians: tuple[GuardianKeys, ...] = field(repr=False)
+    _known: "OrderedDict[bytes, KnownCertificate]" = field(default_factory=OrderedDict, repr=False)
+    _guard: Lock = field(default_factory=Lock, repr=False)
+
+    def health_certificate(self, der: bytes, now: datetime) -> KnownCertificate:
+        """Check a health certificate at ``now``. Raises AttestationError where it does not count."""
+        with self._guard:
+            found = self._known.get(der)
+        if found is not None and found.health.not_before <= now < found.valid_until:
+            return found
+        # Whatever a kept one fails, the whole check says it best.
+        known = self._verified(der, now)
+        with self._guard:
+            self._known[der] = known
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return known
+
+    def _verified(self, der: bytes, now: datetime) -> KnownCertificate:
+        health = verify_health_certificate(der, self.signers, now, self.deny_issued_before)
+        signers = (signer.certificate for signer in self.signers)
+        signer = next(item for item in signers if item.fingerprint(hashes.SHA256()).hex() == health.signer_thumbprint)
+        row = _VERDICT.first(health.ek_hash, f"{health.serial:x}")
+        until = min(health.not_after, signer.not_valid_after_utc)
+        return KnownCertificate(health, row[0] if row else None, until)
+
+
+_kept: ReleaseTrust | None = None
+
+
+def release_trust(configuration: ServiceConfiguration) -> ReleaseTrust:
+    """What counts under the stamp of ``configuration``. Raises Unavailable where keys do not open."""
+    global _kept
+    kept = _kept
+    if kept is None or kept.stamp != configuration.trust_stamp:
+        # The stamp was read first: what is read now is as new, or newer and then read once more.
+        kept = _kept = ReleaseTrust(
+            configuration.trust_stamp,
+            configuration.deny_issued_before,
+            tuple(keys.trusted_signers()),
+            tuple(keys.guardian_keys()),
+        )
+    return kept
+
+
+def is_revoked(protector_hash: str, owner_fingerprint: str) -> bool:
+    """Whether its owner revoked this protector."""
+    return _REVOKED.first(protector_hash, owner_fingerprint) is not None
