@@ -46,11 +46,14 @@ __all__ = [
     "check_transport_key",
     "import_protector",
     "new_protector",
+    "open_wrapping",
     "parse_protector",
     "roll",
+    "seal",
     "serialise_protector",
     "unwrap",
     "verify_protector",
+    "wrapping_by_owner",
     "wrapping_for",
 ]
 
@@ -97,6 +100,7 @@ def verify_protector(protector: Protector) -> VerifiedProtector:
         algorithms.check_key_derivation(protector.key_derivation, purpose_info("transport-key-signature"))
         algorithms.check_authentication_algorithm(protector.transport_key_signature)
     owner = _owner_of(protector.wrappings)
+    _check_parties(protector.wrappings)
     for wrapping in protector.wrappings:
         _check_chain(wrapping, by_id)
         _check_certificates(wrapping, by_id[wrapping.parent_id])
@@ -108,6 +112,12 @@ def _owner_of(wrappings: tuple[Wrapping, ...]) -> Wrapping:
     if len(owners) != 1:
         raise InvalidWrappingError("owner", f"The key protector has {len(owners)} owners; it must have exactly one.")
     return owners[0]
+
+
+def _check_parties(wrappings: tuple[Wrapping, ...]) -> None:
+    parties = {(wrapping.signing_certificate, wrapping.encryption_certificate) for wrapping in wrappings}
+    if len(parties) != len(wrappings):
+        raise InvalidWrappingError("guardian-twice", "Two wrappings of the key protector are for the same guardian.")
 
 
 def _check_chain(wrapping: Wrapping, by_id: dict[int, Wrapping]) -> None:
@@ -185,6 +195,11 @@ def unwrap(verified: VerifiedProtector, keys: GuardianKeys) -> TransportKey:
             "The key protector was not made for this guardian.",
             "The owner must make the shielding data again with this guardian's metadata.",
         )
+    return open_wrapping(verified, wrapping, keys)
+
+
+def open_wrapping(verified: VerifiedProtector, wrapping: Wrapping, keys: GuardianKeys) -> TransportKey:
+    """Open one wrapping of the protector with `keys` and check the transport key signature. Raises as `unwrap`."""
     with refusing(InvalidProtectorError):
         secret = algorithms.unwrap_transport_key(keys.encryption_key, wrapping.transport_key)
     if secret is None:
@@ -218,18 +233,25 @@ def new_protector(
         raise GuardianError("guardian-twice", "A guardian is named twice, or the owner is also named as a guardian.")
     transport_key = TransportKey.generate(random_bytes)
     wrappings = tuple(
-        Wrapping(
-            OWNER_ID + index,
-            guardian.signing_certificate,
-            OWNER_ID,
-            algorithms.sign(owner.signing_key, guardian.signing_certificate),
-            guardian.encryption_certificate,
-            guardian.encryption_certificate_signature,
-            _wrap(guardian.encryption_certificate, transport_key),
-        )
+        wrapping_by_owner(OWNER_ID + index, guardian, owner, OWNER_ID, transport_key)
         for index, guardian in enumerate(everyone)
     )
-    return _seal(wrappings, transport_key, owner.signing_key, OWNER_ID), transport_key
+    return seal(wrappings, transport_key, owner.signing_key, OWNER_ID), transport_key
+
+
+def wrapping_by_owner(
+    identifier: int, guardian: Guardian, owner: GuardianKeys, owner_id: int, transport_key: TransportKey
+) -> Wrapping:
+    """A wrapping of the transport key for a guardian whom the owner, whose wrapping is `owner_id`, authorises."""
+    return Wrapping(
+        identifier,
+        guardian.signing_certificate,
+        owner_id,
+        algorithms.sign(owner.signing_key, guardian.signing_certificate),
+        guardian.encryption_certificate,
+        guardian.encryption_certificate_signature,
+        _wrap(guardian.encryption_certificate, transport_key),
+    )
 
 
 def roll(
@@ -251,7 +273,7 @@ def roll(
         replace(old, transport_key=_wrap(old.encryption_certificate, transport_key))
         for old in verified.protector.wrappings
     )
-    return _seal(wrappings, transport_key, signer.signing_key, wrapping.id), transport_key
+    return seal(wrappings, transport_key, signer.signing_key, wrapping.id), transport_key
 
 
 def _wrap(encryption_certificate: bytes, transport_key: TransportKey) -> EncryptedData:
@@ -259,9 +281,10 @@ def _wrap(encryption_certificate: bytes, transport_key: TransportKey) -> Encrypt
     return algorithms.wrap_transport_key(key, transport_key.value)
 
 
-def _seal(
+def seal(
     wrappings: tuple[Wrapping, ...], transport_key: TransportKey, key: rsa.RSAPrivateKey, signer_id: int
 ) -> Protector:
+    """A protector of these wrappings: signed with the transport key, and by `key`, the one of wrapping `signer_id`."""
     octets = wrappings_octets(wrappings)
     return Protector(
         wrappings,
