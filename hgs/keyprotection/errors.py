@@ -73,6 +73,10 @@ class GuardianError(KeyProtectionError):
     """A guardian's certificates, metadata or owner file are not acceptable."""
 
 
+class RevocationError(KeyProtectionError):
+    """A revocation notice that cannot be read or that its owner did not sign."""
+
+
 class WrongPassphraseError(GuardianError):
     """The passphrase does not open the owner guardian file."""
 
