@@ -25,6 +25,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -96,15 +97,18 @@ def protector_hash(protector: Protector | VerifiedProtector) -> str:
     return hashlib.sha256(serialise_protector(bare)).hexdigest()
 
 
-def write_notice(owner: GuardianKeys, protector_hashes: Iterable[str], now: dt.datetime) -> bytes:
+def write_notice(
+    owner: GuardianKeys, protector_hashes: Iterable[str], now: dt.datetime, certificate: bytes | None = None
+) -> bytes:
     """The owner's notice that the protectors with these SHA-256 (hexadecimal) are revoked. `now` is aware.
 
-    Raises RevocationError for none, more than 256, or something that is no SHA-256.
+    `certificate` is the signing certificate by which the protectors name the owner, where it is an older one of the
+    same key. Raises RevocationError for none, more than 256, or something that is no SHA-256.
     """
     hashes = tuple(sorted({value.lower() for value in protector_hashes}))
     _check_hashes(hashes)
     moment = now.astimezone(dt.UTC).replace(microsecond=0)
-    body = _write_body(owner.guardian.signing_certificate, moment, hashes)
+    body = _write_body(certificate or owner.guardian.signing_certificate, moment, hashes)
     return _document(body, algorithms.sign(owner.signing_key, xmlform.canonical(body)))
 
 
@@ -167,7 +171,7 @@ def _check_hashes(hashes: tuple[str, ...]) -> None:
         )
     if not all(_HASH.fullmatch(value) for value in hashes):
         raise RevocationError("protector-hash", "A protector is named by its SHA-256, 64 hexadecimal digits.")
-    if any(left >= right for left, right in zip(hashes, hashes[1:], strict=False)):
+    if any(left >= right for left, right in pairwise(hashes)):
         raise RevocationError("protector-order", "The protectors are not in ascending order, or one is named twice.")
 
 
