@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from hgs.keyprotection.elements import EncryptedData, KeyDerivationMethod, Signature
-from hgs.keyprotection.errors import UnknownAlgorithmError
+from hgs.keyprotection.errors import UnknownAlgorithmError, UnknownParametersError
 from hgs.keyprotection.secret import Secret
 
 RSA_PSS_SHA256: Final = "http://www.w3.org/2007/05/xmldsig-more#sha256-rsa-MGF1"
@@ -123,7 +123,7 @@ def is_signed(key: rsa.RSAPublicKey, signature: Signature, data: bytes) -> bool:
     if algorithm is None:
         raise UnknownAlgorithmError("signature", signature.algorithm)
     if signature.parameters:
-        raise UnknownAlgorithmError("signature", signature.algorithm, "takes no parameters here")
+        raise UnknownParametersError("signature", signature.algorithm)
     try:
         algorithm.verify(key, signature.value, data)
     except InvalidSignature:
@@ -160,7 +160,7 @@ def check_transport_key_algorithm(data: EncryptedData) -> None:
     if data.algorithm not in _KEY_ENCRYPTIONS:
         raise UnknownAlgorithmError("key encryption", data.algorithm)
     if data.parameters != _oaep_parameters(TRANSPORT_KEY_LABEL):
-        raise UnknownAlgorithmError("key encryption", data.algorithm, "has parameters that are not known")
+        raise UnknownParametersError("key encryption", data.algorithm)
 
 
 def check_key_encryption(uri: str) -> None:
@@ -187,7 +187,7 @@ def decrypt_content(key: Secret, data: EncryptedData, context: bytes) -> bytes |
     """The plaintext, None if key, context or ciphertext are not those of the encryption. Raises UnknownAlgorithm."""
     check_content_encryption(data.algorithm)
     if data.parameters:
-        raise UnknownAlgorithmError("content encryption", data.algorithm, "takes no parameters here")
+        raise UnknownParametersError("content encryption", data.algorithm)
     try:
         return _CONTENT_ENCRYPTIONS[data.algorithm].decrypt(key, data.value, context)
     except InvalidTag:
@@ -209,7 +209,7 @@ def check_key_derivation(method: KeyDerivationMethod, info: bytes) -> None:
     if method.algorithm != HKDF_URI:
         raise UnknownAlgorithmError("key derivation", method.algorithm)
     if method != hkdf_method(info):
-        raise UnknownAlgorithmError("key derivation", method.algorithm, "has parameters that are not known")
+        raise UnknownParametersError("key derivation", method.algorithm)
 
 
 def authenticate(key: Secret, data: bytes) -> Signature:
@@ -222,7 +222,7 @@ def check_authentication_algorithm(signature: Signature) -> None:
     if signature.algorithm != HMAC_SHA256:
         raise UnknownAlgorithmError("message authentication", signature.algorithm)
     if signature.parameters:
-        raise UnknownAlgorithmError("message authentication", signature.algorithm, "takes no parameters here")
+        raise UnknownParametersError("message authentication", signature.algorithm)
 
 
 def is_authentic(key: Secret, signature: Signature, data: bytes) -> bool:

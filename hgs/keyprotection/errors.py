@@ -58,15 +58,22 @@ class InvalidResponseError(KeyProtectionError):
 
 
 class UnknownAlgorithmError(KeyProtectionError):
-    """An algorithm URI, or its parameters, that this implementation does not know."""
+    """An algorithm URI that this implementation does not know."""
 
-    def __init__(self, role: str, uri: str, problem: str = "is not known") -> None:
+    def __init__(self, role: str, uri: str, problem: str = "is not known", code: str = "unknown-algorithm") -> None:
         super().__init__(
-            "unknown-algorithm",
+            code,
             f"The {role} algorithm {uri or '(empty)'} {problem}.",
             "Use an algorithm listed in docs/formats/key-protector.md.",
         )
         self.uri = uri
+
+
+class UnknownParametersError(UnknownAlgorithmError):
+    """A known algorithm with other parameters than the table gives."""
+
+    def __init__(self, role: str, uri: str) -> None:
+        super().__init__(role, uri, "has parameters that are not known", "unknown-parameters")
 
 
 class GuardianError(KeyProtectionError):

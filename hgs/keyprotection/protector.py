@@ -109,8 +109,12 @@ def verify_protector(protector: Protector) -> VerifiedProtector:
 
 def _owner_of(wrappings: tuple[Wrapping, ...]) -> Wrapping:
     owners = [wrapping for wrapping in wrappings if wrapping.is_owner]
-    if len(owners) != 1:
-        raise InvalidWrappingError("owner", f"The key protector has {len(owners)} owners; it must have exactly one.")
+    if not owners:
+        raise InvalidWrappingError("no-owner", "The key protector has no owner: no wrapping is its own parent.")
+    if len(owners) > 1:
+        raise InvalidWrappingError(
+            "several-owners", f"{len(owners)} wrappings of the key protector are their own parents; one must be."
+        )
     return owners[0]
 
 

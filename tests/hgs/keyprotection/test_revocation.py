@@ -108,7 +108,7 @@ def _base64(text: str) -> str:
         (_base64(B), "AAAA", "value-length"),
         ("<SignatureValue>", "<SignatureValue> ", "not-base64"),
         ("#sha256-rsa-MGF1", "#sha1-rsa-MGF1", "unknown-algorithm"),
-        ("<SignatureValue>", '<Parameters><P xmlns="urn:p"></P></Parameters><SignatureValue>', "unknown-algorithm"),
+        ("<SignatureValue>", '<Parameters><P xmlns="urn:p"></P></Parameters><SignatureValue>', "unknown-parameters"),
         ("2026-03-01", "2026-03-02", "owner-signature"),
     ],
 )
