@@ -88,7 +88,7 @@ def status(_request: HttpRequest, actor: Actor) -> HttpResponse:
 @fabric_endpoint("POST")
 def create_submission(request: HttpRequest, actor: Actor) -> HttpResponse:
     """POST /fabric/v1/submissions: 201 for a new one, 200 for one that was asked before."""
-    body = _members(request, {"kind", "name", "content"}, {"submitted_by", "policy_version"})
+    body = members(request, {"kind", "name", "content"}, {"submitted_by", "policy_version"})
     submission, created = submit(
         _on_behalf(actor, body),
         body["kind"],
@@ -139,7 +139,7 @@ def show_attestation(_request: HttpRequest, actor: Actor, attestation_id: UUID) 
 @fabric_endpoint("POST")
 def capture(request: HttpRequest, actor: Actor, attestation_id: UUID) -> HttpResponse:
     """POST /fabric/v1/attestations/{id}/capture: submit what it measured as a baseline; 201 with the submission."""
-    body = _members(request, set(), {"name", "submitted_by"})
+    body = members(request, set(), {"name", "submitted_by"})
     found = attestations.attestation(actor, attestation_id)
     submission = capture_baseline(_on_behalf(actor, body), found, body.get("name", ""))
     response = JsonResponse(_submission_json(submission), status=201)
@@ -150,13 +150,13 @@ def capture(request: HttpRequest, actor: Actor, attestation_id: UUID) -> HttpRes
 @fabric_endpoint("POST")
 def capture_many(request: HttpRequest, actor: Actor) -> HttpResponse:
     """POST /fabric/v1/captures: submit what many measured, once for each different baseline; 200 with each result."""
-    body = _members(request, {"attestations"}, {"submitted_by"}, lists={"attestations"})
+    body = members(request, {"attestations"}, {"submitted_by"}, lists={"attestations"})
     chosen = attestations.chosen(actor, _ids(body["attestations"]))
     results = capture_baselines(_on_behalf(actor, body), chosen)
     return JsonResponse({"captures": [_captured_json(item) for item in results]})
 
 
-def _members(
+def members(
     request: HttpRequest, required: set[str], optional: set[str], lists: frozenset[str] | set[str] = frozenset()
 ) -> dict[str, Any]:
     """The JSON object in the body: a closed set of members, each a string, those of ``lists`` a list of strings."""

@@ -6,6 +6,7 @@ is off. The specification names no HTTP statuses for errors; ours are in ``_STAT
 
 import logging
 from typing import Final
+from uuid import UUID
 
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
@@ -14,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
 from hgs.api.requests import BodyRefused, read_body
-from hgs.commands.release import ReleaseRefused, release_keys
+from hgs.commands.release import AskedTooOften, ReleaseRefused, release_keys
 from hgs.selectors import keys
 from hgs.wire import kps
 from hgs.wire.xmlform import XmlFormError
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 INVALID_REQUEST: Final = "InvalidRequestException"
 UNAVAILABLE: Final = "ServiceUnavailableException"
+VIRTUAL_MACHINE: Final = "Virtual-Machine"
+RETRY_AFTER: Final = 30
 _STATUS: Final = {"HealthCertificateException": 403}
 _XML: Final = f"{kps.CONTENT_TYPE}; charset=utf-8"
 
@@ -36,19 +39,35 @@ def roll_transport_key(request: HttpRequest, version: int) -> HttpResponse:
         return HttpResponse(status=405, headers={"Allow": "POST"})
     try:
         message = kps.parse_request(read_body(request, kps.MESSAGE_MAX, kps.CONTENT_TYPES))
-        response = release_keys(message, timezone.now(), payload_version=version)
+        response = release_keys(message, timezone.now(), payload_version=version, vm_id=_virtual_machine(request))
     except BodyRefused as refused:
         return error(refused.status, INVALID_REQUEST, refused.message)
     except XmlFormError as malformed:
         return error(400, INVALID_REQUEST, malformed.message)
     except ReleaseRefused as refused:
         return error(_STATUS.get(refused.fault, 400), refused.fault or INVALID_REQUEST, refused.message)
+    except AskedTooOften:
+        return _later()
     except Unavailable as unavailable:
         return error(503, UNAVAILABLE, unavailable.message)
     except DatabaseError:
         log.exception("no key was released: the release could not be logged")
         return error(503, UNAVAILABLE, "HGS cannot log a release now, so it releases no key. Try again later.")
     return HttpResponse(kps.serialise_response(response), content_type=_XML)
+
+
+def _virtual_machine(request: HttpRequest) -> UUID | None:
+    """For which virtual machine the host asks, as it says itself; for the log alone, so nonsense is as nothing."""
+    try:
+        return UUID(request.headers.get(VIRTUAL_MACHINE, ""))
+    except ValueError:
+        return None
+
+
+def _later() -> HttpResponse:
+    response = error(429, UNAVAILABLE, "Too many requests were refused here lately. Nothing was decided; ask later.")
+    response["Retry-After"] = str(RETRY_AFTER)
+    return response
 
 
 @csrf_exempt

@@ -8,9 +8,9 @@ import re
 
 from django.urls import URLPattern, path, re_path
 
-from hgs.api import attestation, domain_attestation, fabric, host_key_attestation, keyprotection
+from hgs.api import attestation, domain_attestation, fabric, fabric_keys, host_key_attestation, keylog, keyprotection
 
-PREFIXES = ("/attestation/", "/keyprotection/", "/fabric/v1/")
+PREFIXES = ("/attestation/", "/keyprotection/", "/keylog/", "/fabric/v1/")
 """How the paths of these routes begin, in lower case."""
 
 
@@ -55,4 +55,9 @@ urlpatterns = [
     path("fabric/v1/attestations/<uuid:attestation_id>", fabric.show_attestation),
     path("fabric/v1/attestations/<uuid:attestation_id>/capture", fabric.capture),
     path("fabric/v1/captures", fabric.capture_many),
+    path("fabric/v1/key-events", fabric_keys.list_events),
+    path("fabric/v1/revocations", fabric_keys.revoke),
+    re_path(rf"^{_any_case('keylog')}/checkpoint$", keylog.checkpoint),
+    re_path(rf"^{_any_case('keylog')}/key$", keylog.key),
+    re_path(rf"^{_any_case('keylog')}/(?P<path>tile/[a-z0-9./]{{1,80}})$", keylog.tile),
 ]

@@ -6,7 +6,7 @@ from typing import Final
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from hgs.commands.service_keys import certified_record, sealed_record
+from hgs.commands.service_keys import LOG_SEED_LENGTH, certified_record, new_log_origin, sealed_record
 from hgs.commands.signers import new_signer
 from hgs.keyprotection.errors import GuardianError
 from hgs.keyprotection.guardian import create_guardian_keys
@@ -18,11 +18,9 @@ from hgs.sealing import MASTER_KEY_LENGTH
 from portal.kernel import audit
 from portal.kernel.actor import Actor
 from portal.kernel.errors import Conflict, Invalid
-from portal.kernel.ids import new_id
 from portal.kernel.policy import require
 
 DEFAULT_NAME: Final = "HGS"
-LOG_SEED_LENGTH: Final = 32
 
 
 def initialise(actor: Actor, *, mode: OperationMode, name: str = DEFAULT_NAME) -> ServiceConfiguration:
@@ -46,11 +44,6 @@ def initialise(actor: Actor, *, mode: OperationMode, name: str = DEFAULT_NAME) -
     except IntegrityError:
         raise _already() from None
     return configuration
-
-
-def new_log_origin() -> str:
-    """A name for a key log that no other has."""
-    return f"open-guarded-fabric/key-log/{new_id().hex}"
 
 
 def _already() -> Conflict:

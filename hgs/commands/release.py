@@ -1,33 +1,41 @@
-"""Releasing keys: one request of a host in, one answer out, and the log of it written first.
+"""Releasing keys: one request of a host in, one answer out, and the entry of it in the key log first.
 
 The cryptography is pure (:mod:`hgs.keyprotection.release`). Here the health certificate is checked against what HGS
-trusts now, and the answer, release or refusal, is logged in the database and in the audit chain. The answer leaves
-HGS after that transaction is committed: a release that cannot be logged does not happen.
+trusts now, and the answer, release or refusal, is logged (:mod:`hgs.commands.key_log`). The answer leaves HGS after
+that is committed: a release that cannot be logged does not happen.
 """
 
 import hashlib
 import logging
 import os
+import time
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
 
 from cryptography import x509
-from django.db import transaction
 
 from hgs.attestation.errors import AttestationError
-from hgs.attestation.healthcert import CertificateKind, HealthCertificate, verify_health_certificate
-from hgs.keyprotection.errors import HealthCertificateError, KeyProtectionError
-from hgs.keyprotection.protector import parse_protector, verify_protector
-from hgs.keyprotection.release import release_keys as answer_request
-from hgs.models import KeyRelease, OperationMode, ServiceConfiguration
-from hgs.selectors import keys
+from hgs.attestation.healthcert import CertificateKind, HealthCertificate
+from hgs.commands import key_log
+from hgs.keyprotection import certificates
+from hgs.keyprotection.errors import HealthCertificateError, InvalidProtectorError, KeyProtectionError
+from hgs.keyprotection.protector import VerifiedProtector, parse_protector, verify_protector
+from hgs.keyprotection.release import answer, check_request, guardian_for
+from hgs.models import OperationMode, ServiceConfiguration
 from hgs.selectors.configuration import configuration
 from hgs.selectors.hosts import host_in_force, known_in_another_mode
+from hgs.selectors.release_trust import ReleaseTrust, is_revoked, release_trust
+from hgs.strangers import Allowance
+from hgs.transparency.entry import KeyEvent
 from hgs.wire import kps
-from portal.kernel import audit
-from portal.kernel.actor import Actor, ActorKind, Role
 
 log = logging.getLogger(__name__)
+
+STRANGERS: Final = Allowance(burst=120, per_second=2)
+HOSTS: Final = Allowance(burst=600, per_second=10)
+"""Refusals of one process: of all who have no health certificate that counts together, and of each host that has."""
 
 
 class ReleaseRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -40,51 +48,87 @@ class ReleaseRefused(Exception):  # noqa: N818 - reads as a sentence where it is
         self.message = message
 
 
+class AskedTooOften(Exception):  # noqa: N818 - reads as a sentence where it is raised
+    """Nothing was decided and nothing logged: this source was refused too often lately."""
+
+
 @dataclass
 class _Facts:
-    """What is known about a request so far, for the log."""
+    """What is known about a request so far, for its entry: members of KeyEvent."""
 
-    protector_hash: str
-    serial: str
-    owner_fingerprint: str = ""
-    host_identity: str = ""
-    host_name: str = ""
+    known: dict[str, Any]
+    owner_certificate: bytes | None = None
+
+    def add(self, **known: str) -> None:
+        self.known |= known
+
+    def prove_owner(self, verified: VerifiedProtector) -> None:
+        """An owner is named only where the owner's own signature says so."""
+        self.owner_certificate = verified.owner.signing_certificate
+        self.add(owner=verified.owner_fingerprint)
+
+    def log(self) -> UUID:
+        """Append the entry; the id of its row. Raises what `key_log.append` raises."""
+        return key_log.append(KeyEvent(**self.known), self.owner_certificate)
 
 
 def release_keys(
-    request: kps.RollTransportKeyRequest, now: datetime, payload_version: int = 2
+    request: kps.RollTransportKeyRequest, now: datetime, payload_version: int = 2, vm_id: UUID | None = None
 ) -> kps.RollTransportKeyResponse:
     """Roll the transport key of a protector for the holder of a health certificate ([MS-KPS] 3.1.5.1.1.3).
 
-    Raises ReleaseRefused, after the refusal was logged, and Unavailable when HGS is not initialised.
+    ``vm_id``: for which virtual machine, as the host says. Raises ReleaseRefused, after the refusal was logged;
+    AskedTooOften; Unavailable when HGS is not initialised or its keys do not open; DatabaseError where nothing can be
+    logged.
     """
     in_force = configuration()
-    facts = _Facts(hashlib.sha256(request.ingress_protector).hexdigest(), _serial_of(request.health_certificate))
+    trust = release_trust(in_force)
+    facts = _facts(request, now, vm_id)
     try:
-        health = _check_health(request.health_certificate, in_force, now, facts)
-        facts.owner_fingerprint = verify_protector(parse_protector(request.ingress_protector)).owner_fingerprint
-        response = answer_request(request, health.public_key, keys.guardian_keys(), os.urandom, payload_version)
+        health = _check_health(request.health_certificate, in_force, trust, now, facts)
+        check_request(request, health.public_key)
+        verified = verify_protector(parse_protector(request.ingress_protector))
+        facts.prove_owner(verified)
+        _check_not_revoked(facts)
+        guardian = guardian_for(verified, trust.guardians)
+        facts.add(guardian=certificates.fingerprint(guardian.guardian.encryption_certificate))
+        response = answer(request, health.public_key, verified, guardian, os.urandom, payload_version)
     except KeyProtectionError as error:
-        _log(facts, now, refusal=error)
+        _refuse(request, facts, error)
         raise ReleaseRefused(error.fault, error.code, error.message) from error
-    _log(facts, now, egress=response.egress_protector)
+    facts.add(result="released", egress=hashlib.sha256(response.egress_protector).hexdigest())
+    release_id = facts.log()
+    log.info("key released", extra={"release_id": str(release_id)})
     return response
 
 
-def _check_health(der: bytes, in_force: ServiceConfiguration, now: datetime, facts: _Facts) -> HealthCertificate:
+def _facts(request: kps.RollTransportKeyRequest, now: datetime, vm_id: UUID | None) -> _Facts:
+    protector = hashlib.sha256(request.ingress_protector).hexdigest()
+    return _Facts({"at": now, "result": "refused", "protector": protector, "vm": str(vm_id) if vm_id else ""})
+
+
+def _check_health(
+    der: bytes, in_force: ServiceConfiguration, trust: ReleaseTrust, now: datetime, facts: _Facts
+) -> HealthCertificate:
     """The health certificate of a host that HGS knows in the mode in force, given since it knows it there.
 
     Raises HealthCertificateError.
     """
     try:
-        health = verify_health_certificate(der, keys.trusted_signers(), now)
+        known = trust.health_certificate(der, now)
     except AttestationError as error:
+        facts.add(certificate=_claimed_serial(der))
         raise HealthCertificateError(error.code, error.message) from error
-    facts.host_identity = health.ek_hash
+    health = known.health
+    facts.add(
+        host=health.ek_hash,
+        certificate=f"{health.serial:x}",
+        verdict=str(known.attestation_id) if known.attestation_id else "",
+    )
     host = host_in_force(health.ek_hash, in_force)
     if host is None:
         raise _unknown_now(health.ek_hash, in_force, facts)
-    facts.host_name = host.name[:64]
+    facts.add(host_name=host.name[:64])
     if health.not_before < host.since.replace(microsecond=0):  # certificates begin at the full second they are given in
         raise HealthCertificateError(
             "certificate-from-before",
@@ -103,7 +147,7 @@ def _unknown_now(identity: str, in_force: ServiceConfiguration, facts: _Facts) -
     if elsewhere is None:
         return HealthCertificateError("host-removed", "The host of this health certificate is no longer known to HGS.")
     given, name = elsewhere
-    facts.host_name = name[:64]
+    facts.add(host_name=name[:64])
     return HealthCertificateError(
         "certificate-of-another-mode",
         f"This certificate was given in {_in_words(given)} mode; HGS is in {_in_words(in_force.mode)} mode now. "
@@ -116,49 +160,40 @@ def _in_words(mode: int) -> str:
     return "host key" if mode == OperationMode.HOST_KEY else OperationMode(mode).label
 
 
-def _serial_of(der: bytes) -> str:
-    """The serial number that a certificate claims, for the log; empty for anything else."""
+def _claimed_serial(der: bytes) -> str:
+    """The serial number that a certificate claims; empty for anything else."""
     try:
-        return f"{x509.load_der_x509_certificate(der).serial_number:x}"[:40]
+        return f"{max(x509.load_der_x509_certificate(der).serial_number, 0):x}"[:40]
     except ValueError:
         return ""
 
 
-def _log(facts: _Facts, now: datetime, *, egress: bytes = b"", refusal: KeyProtectionError | None = None) -> None:
-    with transaction.atomic():
-        row = KeyRelease.objects.create(
-            at=now,
-            released=refusal is None,
-            reason=refusal.code[:64] if refusal else "",
-            message=refusal.message[:500] if refusal else "",
-            protector_hash=facts.protector_hash,
-            egress_hash=hashlib.sha256(egress).hexdigest() if egress else "",
-            owner_fingerprint=facts.owner_fingerprint,
-            host_identity=facts.host_identity,
-            host_name=facts.host_name,
-            certificate_serial=facts.serial,
+def _check_not_revoked(facts: _Facts) -> None:
+    if is_revoked(facts.known["protector"], facts.known["owner"]):
+        raise InvalidProtectorError(
+            "protector-revoked",
+            "The owner has revoked this key protector.",
+            "Use the newer protector that the owner made; only the owner can make another.",
         )
-        audit.record(
-            _actor(facts),
-            "key:refused" if refusal else "key:released",
-            target_type="key-protector",
-            target_id=facts.protector_hash,
-            summary=f"Key refused: {row.message}" if refusal else f"Key released to {facts.host_name}.",
-            data={
-                "release": str(row.id),
-                "at": now.isoformat(),
-                "reason": row.reason,
-                "egress_sha256": row.egress_hash,
-                "owner_fingerprint": facts.owner_fingerprint,
-                "host_identity": facts.host_identity,
-                "certificate_serial": facts.serial,
-            },
-        )
-    log.info("key %s", "refused: " + row.reason if refusal else "released", extra={"release_id": str(row.id)})
 
 
-def _actor(facts: _Facts) -> Actor:
-    """The host once its certificate was verified; before that, somebody on the network."""
-    name = facts.host_name or "unknown"
-    roles = frozenset({Role.HOST}) if facts.host_name else frozenset[Role]()
-    return Actor(ActorKind.HOST, facts.host_identity or "unknown", name, roles)
+def _refuse(request: kps.RollTransportKeyRequest, facts: _Facts, error: KeyProtectionError) -> None:
+    """Log the refusal. Raises AskedTooOften where its source was refused too often."""
+    host = facts.known.get("host", "") if "host_name" in facts.known else ""
+    allowance = HOSTS if host else STRANGERS
+    if not allowance.take(host, time.monotonic()):
+        log.warning("a source of refused key requests is not listened to for a while")
+        raise AskedTooOften from None
+    if facts.owner_certificate is None:
+        _find_owner(request, facts)
+    facts.add(reason=error.code[:64], message=error.message[:500])
+    release_id = facts.log()
+    log.info("key refused: %s", error.code, extra={"release_id": str(release_id)})
+
+
+def _find_owner(request: kps.RollTransportKeyRequest, facts: _Facts) -> None:
+    """Whose protector it was that somebody asked for in vain; nobody's where its signatures do not hold."""
+    try:
+        facts.prove_owner(verify_protector(parse_protector(request.ingress_protector)))
+    except KeyProtectionError:
+        return

@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import datetime
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -11,6 +12,9 @@ from hgs.keyprotection.secret import Secret
 from hgs.models import KeyPurpose, ServiceKey
 from hgs.sealing import seal
 from portal.kernel.ids import new_id
+
+LOG_SEED_LENGTH: Final = 32
+"""Bytes of the seed of the Ed25519 key that signs the key log."""
 
 
 def certified_record(
@@ -33,3 +37,8 @@ def sealed_record(purpose: KeyPurpose, secret: Secret, certificate: bytes, now: 
         is_primary=True,
         created_at=now or timezone.now(),
     )
+
+
+def new_log_origin() -> str:
+    """A name for a key log that no other has."""
+    return f"open-guarded-fabric/key-log/{new_id().hex}"

@@ -37,7 +37,7 @@ from hgs.keyprotection.guardian import GuardianKeys
 from hgs.keyprotection.protector import VerifiedProtector
 from hgs.keyprotection.protector_form import Protector, serialise_protector
 from hgs.wire import xmlform
-from hgs.wire.xmlform import Element, Fields, XmlFormError
+from hgs.wire.xmlform import Element, Fields, Written, XmlFormError
 
 REVOCATION_NAMESPACE: Final = "urn:open-guarded-fabric:revocation-notice:1"
 NOTICE_MAX: Final = 64 * 1024
@@ -175,7 +175,7 @@ def _check_hashes(hashes: tuple[str, ...]) -> None:
         raise RevocationError("protector-order", "The protectors are not in ascending order, or one is named twice.")
 
 
-def _write_body(certificate: bytes, made_at: dt.datetime, hashes: tuple[str, ...]) -> Element:
+def _write_body(certificate: bytes, made_at: dt.datetime, hashes: tuple[str, ...]) -> Written:
     ns = REVOCATION_NAMESPACE
     named = (xmlform.build_bytes(ns, "Sha256", bytes.fromhex(value)) for value in hashes)
     return xmlform.build(
@@ -187,7 +187,7 @@ def _write_body(certificate: bytes, made_at: dt.datetime, hashes: tuple[str, ...
     )
 
 
-def _document(body: Element, signature: Signature) -> bytes:
+def _document(body: Written, signature: Signature) -> bytes:
     ns = REVOCATION_NAMESPACE
     signed = write_signature(ns, signature, "OwnerSignature")
     return xmlform.canonical(xmlform.build(ns, "RevocationNotice", body, signed, attributes={"Version": "1"}))

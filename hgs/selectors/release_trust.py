@@ -21,10 +21,12 @@ from portal.kernel.prepared import PARAMETER, Prepared
 
 _REMEMBERED: Final = 4096
 _VERDICT: Final = Prepared(
-    lambda: Attestation.objects.filter(identity=PARAMETER, certificate_serial=PARAMETER).values_list("pk")
+    lambda: Attestation.objects.filter(identity=PARAMETER).filter(certificate_serial=PARAMETER).values_list("pk")
 )
 _REVOKED: Final = Prepared(
-    lambda: RevokedProtector.objects.filter(protector_hash=PARAMETER, owner_fingerprint=PARAMETER).values_list("pk")
+    lambda: (
+        RevokedProtector.objects.filter(protector_hash=PARAMETER).filter(owner_fingerprint=PARAMETER).values_list("pk")
+    )
 )
 
 

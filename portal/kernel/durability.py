@@ -34,6 +34,19 @@ def unhurried_transaction() -> Iterator[None]:
 
 
 @contextmanager
+def orderly_transaction() -> Iterator[None]:
+    """A transaction that waits for its turn in order, and whose commit waits for the disk, as the settings say.
+
+    On PostgreSQL, and inside another transaction, it is an ordinary one.
+    """
+    with ExitStack() as stack:
+        if connection.vendor == "sqlite" and not connection.in_atomic_block:
+            stack.enter_context(_turn())
+        stack.enter_context(transaction.atomic())
+        yield
+
+
+@contextmanager
 def _turn() -> Iterator[Callable[[], None]]:
     """Wait for the database's one place to write, in a queue that the system keeps; gives what leaves it early.
 

@@ -80,11 +80,13 @@ class Command(BaseCommand):
 
     def _keep_signer_up(self) -> None:
         """Renew the attestation signer before it ends. What prevents that does not keep HGS from starting."""
+        from hgs.commands.key_log import ensure_log
         from hgs.commands.signers import keep_up
         from hgs.models import ServiceConfiguration
 
         try:
             if ServiceConfiguration.objects.exists():
+                ensure_log()
                 keep_up(timezone.now())
         except (DatabaseError, Unavailable) as error:
             self.stderr.write(f"The attestation signer was not looked after: {error}")

@@ -16,6 +16,7 @@ from hgs.commands import signers
 from hgs.commands.submissions import approve, submit
 from hgs.commands.trust import add_tpm_root
 from hgs.models import OperationMode, Submission
+from hgs.strangers import Allowance
 from portal.accounts.models import User
 from portal.kernel.actor import Actor, ActorKind, Role, user_actor
 from tests.hgs.attestation.boots import CI_POLICY, Boot
@@ -49,6 +50,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("django.utils.timezone.now", clock)
     return clock
+
+
+@pytest.fixture(autouse=True)
+def nobody_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What earlier tests were refused counts against nobody."""
+    monkeypatch.setattr("hgs.commands.release.STRANGERS", Allowance(burst=120, per_second=2))
+    monkeypatch.setattr("hgs.commands.release.HOSTS", Allowance(burst=600, per_second=10))
 
 
 @pytest.fixture(autouse=True)

@@ -143,10 +143,12 @@ def make_tpm(identity: rsa.RSAPrivateKey) -> PythonTpm:
     return PythonTpm(ec.generate_private_key(ec.SECP256R1()), identity=identity)
 
 
-def roll(client: Client, protector: Protector, certificate: bytes) -> tuple[kps.RollTransportKeyRequest, Any]:
+def roll(
+    client: Client, protector: Protector, certificate: bytes, **headers: Any
+) -> tuple[kps.RollTransportKeyRequest, Any]:
     """Ask for keys; the request and the HTTP response."""
     request = new_request(protector, certificate)
-    response = client.post(ROLL, kps.serialise_request(request), content_type="application/xml")
+    response = client.post(ROLL, kps.serialise_request(request), content_type="application/xml", **headers)
     return request, response
 
 

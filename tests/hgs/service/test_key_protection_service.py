@@ -1,5 +1,6 @@
 """MS-KPS over HTTP: keys go to hosts with a health certificate of ours, and every answer is in the log."""
 
+import hashlib
 import os
 from dataclasses import replace
 
@@ -14,9 +15,9 @@ from hgs.commands.trust import remove_host
 from hgs.keyprotection.metadata import parse_metadata
 from hgs.keyprotection.protector import new_protector
 from hgs.keyprotection.release import new_request, open_response
-from hgs.models import KeyPurpose, KeyRelease, ServiceKey, TpmHost
+from hgs.models import Attestation, KeyPurpose, KeyRelease, LogHead, LogLeaf, ServiceKey, TpmHost
+from hgs.selectors import key_log_check
 from hgs.wire import kps
-from portal.kernel.audit import verify_chain
 from portal.kernel.models import AuditEvent
 from tests.hgs.keyprotection.guardians import branch, communications, lab, owner
 from tests.hgs.service.conftest import ADMIN, Clock, Trusting
@@ -43,7 +44,7 @@ def refused(response: object, status: int, code: str) -> str:
     row = KeyRelease.objects.latest("at")
     assert not row.released
     assert row.message == error.message
-    assert AuditEvent.objects.filter(event="key:refused", target_id=row.protector_hash).exists()
+    assert key_log_check.damage() is None
     return error.message
 
 
@@ -80,9 +81,10 @@ def test_an_attested_host_gets_the_old_key_and_a_new_one(client: Client, certifi
     assert (row.released, row.host_name, row.host_identity) == (True, "hv01", ek_hash())
     assert row.owner_fingerprint == owner().guardian.fingerprint
     assert row.certificate_serial == f"{x509.load_der_x509_certificate(certificate).serial_number:x}"
-    event = AuditEvent.objects.get(event="key:released")
-    assert (event.actor_name, event.target_id, event.data["release"]) == ("hv01", row.protector_hash, str(row.id))
-    assert verify_chain() is None
+    assert row.attestation_id == Attestation.objects.get().pk
+    assert row.guardian_fingerprint == hashlib.sha256(lab().guardian.encryption_certificate).hexdigest()
+    assert row.log_index == 0
+    assert key_log_check.damage() is None
 
 
 def test_version_1_gets_its_own_payload(client: Client, certificate: bytes, hv01: Host) -> None:
@@ -205,7 +207,7 @@ def test_a_release_that_cannot_be_logged_does_not_happen(
     def full(*_: object, **__: object) -> None:
         raise DatabaseError("the disk is full")
 
-    monkeypatch.setattr("portal.kernel.audit.record", full)
+    monkeypatch.setattr("hgs.commands.key_log._keep_tiles", full)
     response = ask(client, certificate)
     assert response.status_code == 503  # type: ignore[attr-defined]
     assert kps.parse_error(response.content).code == "ServiceUnavailableException"  # type: ignore[attr-defined]
@@ -218,7 +220,7 @@ def test_a_release_whose_log_breaks_for_any_reason_does_not_happen(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a fault in the log")
 
-    monkeypatch.setattr("portal.kernel.audit.record", broken)
+    monkeypatch.setattr("hgs.commands.key_log.sign_checkpoint", broken)
     client.raise_request_exception = False
     response = ask(client, certificate)
     assert response.status_code == 500  # type: ignore[attr-defined]
@@ -229,7 +231,8 @@ def test_the_log_holds_no_key(client: Client, certificate: bytes, hv01: Host) ->
     protector, key = new_protector(owner(), [lab().guardian], os.urandom)
     request, response = roll(client, protector, certificate)
     released = open_response(kps.parse_response(response.content), request, hv01.decrypt)
-    kept = repr(list(KeyRelease.objects.values())) + repr(list(AuditEvent.objects.values()))
+    tables = (KeyRelease, LogLeaf, LogHead, AuditEvent)
+    kept = "".join(repr(list(table.objects.values())) for table in tables)
     for secret in (key.value, released.egress.value):
         assert secret.reveal().hex() not in kept
         assert repr(secret.reveal())[2:-1] not in kept

@@ -1,0 +1,171 @@
+"""Appending to the account of keys: nothing of an answer leaves HGS before its entry is committed.
+
+Threads of one process that want to append at the same time share a transaction: one of them commits for all who wait,
+so that the disk is waited for once and not once for each of them.
+"""
+
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from hgs.commands.service_keys import LOG_SEED_LENGTH, new_log_origin, sealed_record
+from hgs.keyprotection.secret import Secret
+from hgs.models import KeyPurpose, KeyRelease, LogHead, LogLeaf, LogTile, ServiceConfiguration, ServiceKey
+from hgs.selectors import key_log
+from hgs.transparency.checkpoint import Checkpoint, sign_checkpoint
+from hgs.transparency.entry import KeyEvent, make_leaf
+from hgs.transparency.merkle import Frontier, leaf_hash
+from hgs.transparency.tiles import completed_tiles
+from portal.kernel.durability import orderly_transaction
+from portal.kernel.ids import new_id
+from portal.kernel.prepared import Prepared
+from portal.kernel.prepared_writes import PreparedInsert, PreparedUpdate
+
+_MOST: Final = 64
+"""Entries of one transaction."""
+_HEAD: Final = Prepared(lambda: LogHead.objects.select_for_update().filter(pk=1).values_list("size", "frontier"))
+_NEW_HEAD: Final = PreparedUpdate(LogHead, "size", "frontier", "checkpoint")
+_RELEASE: Final = PreparedInsert(KeyRelease)
+_LEAF: Final = PreparedInsert(LogLeaf)
+
+
+@dataclass
+class _Entry:
+    """What waits to be appended, and what became of it."""
+
+    event: KeyEvent
+    owner_certificate: bytes | None
+    release_id: UUID
+    blinding: bytes = field(default_factory=lambda: os.urandom(32), repr=False)
+    salt: bytes = field(default_factory=lambda: os.urandom(32), repr=False)
+    is_done: bool = False
+    failure: BaseException | None = None
+
+
+_waiting: list[_Entry] = []
+_guard, _committing = threading.Lock(), threading.Lock()
+
+
+def append(event: KeyEvent, owner_certificate: bytes | None) -> UUID:
+    """Log an event for its proven owner (the signing certificate, DER; None: nobody's); the id of its row.
+
+    Returns once it is committed. Raises DatabaseError, or Unavailable while HGS has no key for its log.
+    """
+    entry = _Entry(event, owner_certificate, new_id())
+    if transaction.get_connection().in_atomic_block:  # whoever is in a transaction already commits for himself
+        _commit([entry])
+        return entry.release_id
+    with _guard:
+        _waiting.append(entry)
+    with _committing:
+        if not entry.is_done:
+            _commit_waiting()
+    if entry.failure is not None:
+        raise entry.failure
+    return entry.release_id
+
+
+def _commit_waiting() -> None:
+    """Commit for those who wait, the caller among them: all of them share the outcome."""
+    while batch := _take():
+        try:
+            _commit(batch)
+        except BaseException as failure:  # noqa: BLE001 - each of those who wait raises it
+            for entry in batch:
+                entry.failure = failure
+        for entry in batch:
+            entry.is_done = True
+
+
+def _take() -> list[_Entry]:
+    with _guard:
+        batch = _waiting[:_MOST]
+        del _waiting[:_MOST]
+    return batch
+
+
+def _commit(batch: Sequence[_Entry]) -> None:
+    log = key_log.log_key()
+    with orderly_transaction():
+        size, frontier = _locked_head()
+        leaves = [_leaf(entry) for entry in batch]
+        for index, (entry, leaf) in enumerate(zip(batch, leaves, strict=True), start=size):
+            _RELEASE.save(_row(entry, index))
+            _LEAF.save(LogLeaf(index=index, leaf=leaf))
+        hashes = [leaf_hash(leaf) for leaf in leaves]
+        frontier.extend(hashes)
+        _keep_tiles(size, hashes)
+        signed = sign_checkpoint(Checkpoint(log.origin, frontier.size, frontier.root()), log.key)
+        _NEW_HEAD.set(LogHead.SINGLETON, frontier.size, frontier.serialise(), signed)
+
+
+def _locked_head() -> tuple[int, Frontier]:
+    """The end of the log; nobody else can append until this transaction ends."""
+    found = _HEAD.first()
+    if found is None:
+        LogHead.objects.get_or_create(pk=LogHead.SINGLETON)
+        (found,) = _HEAD.rows()
+    size, frontier = found
+    return size, Frontier.parse(size, bytes(frontier))
+
+
+def _leaf(entry: _Entry) -> bytes:
+    return make_leaf(
+        entry.event, entry.owner_certificate, salt=entry.salt, blinding=entry.blinding, nobody=os.urandom(32)
+    )
+
+
+def _row(entry: _Entry, index: int) -> KeyRelease:
+    event = entry.event
+    return KeyRelease(
+        id=entry.release_id,
+        at=event.at,
+        released=event.is_release,
+        reason=event.reason,
+        message=event.message,
+        protector_hash=event.protector,
+        egress_hash=event.egress,
+        owner_fingerprint=event.owner,
+        guardian_fingerprint=event.guardian,
+        vm_id=UUID(event.vm) if event.vm else None,
+        host_identity=event.host,
+        host_name=event.host_name,
+        certificate_serial=event.certificate,
+        attestation_id=UUID(event.verdict) if event.verdict else None,
+        offline_unwraps=event.offline,
+        log_index=index,
+        blinding=entry.blinding,
+    )
+
+
+def _keep_tiles(before: int, hashes: Sequence[bytes]) -> None:
+    """Store the tiles that are full now."""
+
+    def leaf_hashes_of(begin: int, end: int) -> Sequence[bytes]:
+        older = key_log.leaf_hashes(begin, min(end, before)) if begin < before else []
+        return [*older, *hashes[max(begin - before, 0) : end - before]]
+
+    for level, index, tile in completed_tiles(before, before + len(hashes), leaf_hashes_of, key_log.tile_root_of):
+        LogTile.objects.create(level=level, index=index, hashes=tile)
+
+
+def ensure_log() -> None:
+    """Give an HGS from before there was a key log its key and its name."""
+    configuration = ServiceConfiguration.objects.first()
+    if configuration is None:
+        return
+    if not configuration.log_origin:
+        ServiceConfiguration.objects.filter(pk=configuration.pk, log_origin="").update(log_origin=new_log_origin())
+    if not ServiceKey.objects.filter(purpose=KeyPurpose.KEY_LOG, is_primary=True).exists():
+        record = sealed_record(KeyPurpose.KEY_LOG, Secret(os.urandom(LOG_SEED_LENGTH)), b"", timezone.now())
+        try:
+            with transaction.atomic():
+                record.save(force_insert=True)
+        except IntegrityError:  # another node was faster
+            return
