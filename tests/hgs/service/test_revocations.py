@@ -111,7 +111,7 @@ def test_revoking_the_shielding_datas_own_protector_leaves_its_machines_running(
 def test_after_a_revoke_the_new_protector_opens_and_the_old_one_does_not(asking: Asking) -> None:
     """What a host that kept the old protector gets: nothing. What the owner sees: that somebody asked with it."""
     machine = asking.released(fresh()).egress_protector
-    without_branch = revoke(verify_protector(machine), owner(), branch().guardian.fingerprint, os.urandom)
+    without_branch = revoke(verify_protector(machine), owner(), branch().guardian.fingerprint)
     released = asking.released(without_branch)
     asking.notice(machine)
     assert asking.reason(machine) == "protector-revoked"
@@ -121,7 +121,7 @@ def test_after_a_revoke_the_new_protector_opens_and_the_old_one_does_not(asking:
 def test_an_owner_who_revoked_too_much_grants_anew(asking: Asking) -> None:
     protector = new_protector(owner(), [lab().guardian], os.urandom)[0]
     asking.notice(protector)
-    again = grant(verify_protector(protector), owner(), branch().guardian, os.urandom)
+    again = grant(verify_protector(protector), owner(), branch().guardian)
     asking.released(again)
 
 
