@@ -42,11 +42,11 @@ class Record:
 class KeepAlive:
     """One HTTP/1.1 connection, no more of the protocol than HGS's own answers need."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, path: str = _PATH, media_type: str = "application/json") -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        self._head = f"POST {_PATH} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n".encode()
+        self._head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: {media_type}\r\n".encode()
         self._answer = bytearray()
 
     def fileno(self) -> int:
@@ -57,10 +57,10 @@ class KeepAlive:
         """Hang up."""
         self._socket.close()
 
-    def send(self, body: bytes) -> None:
-        """Post a body; its answer comes by ``receive``."""
+    def send(self, body: bytes, more_head: bytes = b"") -> None:
+        """Post a body, with more header lines if there are any; its answer comes by ``receive``."""
         self._answer.clear()
-        self._socket.sendall(b"%sContent-Length: %d\r\n\r\n%s" % (self._head, len(body), body))
+        self._socket.sendall(b"%s%sContent-Length: %d\r\n\r\n%s" % (self._head, more_head, len(body), body))
 
     def receive(self) -> bytes | None:
         """Read what has come; the body of a 200 once it is whole. Raises ExchangeError for anything else."""

@@ -87,7 +87,8 @@ class Host:
         self.name = name
         self._ek = rsa.generate_private_key(65537, 2048)
         self._ak = ec.generate_private_key(ec.SECP256R1())
-        self.identity = rsa.generate_private_key(65537, 2048).public_key()
+        self.identity_key = rsa.generate_private_key(65537, 2048)
+        self.identity = self.identity_key.public_key()
         self.ek_certificate = maker.certify(self._ek.public_key())
         self.ak_public = _ecc_public(self._ak.public_key())
         self._ak_name = tpm.name_of(self.ak_public)

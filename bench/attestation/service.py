@@ -48,6 +48,11 @@ def prepare(node: Node, hosts: Sequence[Host], maker: TpmMaker) -> None:
     root = node.folder / "tpm-root.cer"
     root.write_bytes(maker.root)
     node.run("-m", "bench.attestation.initialised", str(root))
+    register(node, hosts)
+
+
+def register(node: Node, hosts: Sequence[Host]) -> None:
+    """Start an initialised HGS, and register everything that lets the hosts pass."""
     node.start()
     node.submit("ci-policy", "benchmark", CI_POLICY)
     node.submit("baseline", "benchmark", hosts[0].reference_log)

@@ -22,10 +22,17 @@ def hgs() -> None:
 @hgs.command()
 @mode_options
 @click.option("--name", default="HGS", show_default=True, help="Name of the guardian, as tenants see it.")
+@click.option(
+    "--key-size",
+    type=click.Choice(["2048", "3072", "4096"]),
+    default="3072",
+    show_default=True,
+    help="Bits of the guardian's RSA keys. A release with 2048 takes a fifth of the time of one with 4096.",
+)
 @click.option("--if-needed", is_flag=True, help="Succeed without a change where HGS is initialised already.")
 @output_option
 @on_node
-def init(actor: "Actor", mode: int, name: str, if_needed: bool, output: Format) -> None:
+def init(actor: "Actor", mode: int, name: str, key_size: str, if_needed: bool, output: Format) -> None:
     """Initialise this HGS with fresh keys. An HGS that is initialised keeps its keys, and this fails."""
     from django.core.management import call_command
 
@@ -34,7 +41,7 @@ def init(actor: "Actor", mode: int, name: str, if_needed: bool, output: Format) 
 
     call_command("migrate", interactive=False, verbosity=0)
     if not (if_needed and ServiceConfiguration.objects.exists()):
-        initialise(actor, mode=OperationMode(mode), name=name)
+        initialise(actor, mode=OperationMode(mode), name=name, key_size=int(key_size))
     _show(actor, output)
 
 

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from hgs.commands.service_keys import LOG_SEED_LENGTH, certified_record, new_log_origin, sealed_record
 from hgs.commands.signers import new_signer
+from hgs.keyprotection.certificates import RSA_KEY_NEW
 from hgs.keyprotection.errors import GuardianError
 from hgs.keyprotection.guardian import create_guardian_keys
 from hgs.keyprotection.metadata import create_communications_key
@@ -21,18 +22,21 @@ from portal.kernel.errors import Conflict, Invalid
 from portal.kernel.policy import require
 
 DEFAULT_NAME: Final = "HGS"
+KEY_SIZES: Final = (2048, 3072, 4096)
 
 
-def initialise(actor: Actor, *, mode: OperationMode, name: str = DEFAULT_NAME) -> ServiceConfiguration:
+def initialise(
+    actor: Actor, *, mode: OperationMode, name: str = DEFAULT_NAME, key_size: int = RSA_KEY_NEW
+) -> ServiceConfiguration:
     """Give this HGS its mode and fresh keys: guardian, communications, attestation signer, exchange state, key log.
 
-    ``name`` is what tenants see as the guardian's name. Raises Conflict when HGS is initialised already (nothing is
-    changed then), Invalid for a name that cannot be used.
+    ``name`` is what tenants see as the guardian's name, ``key_size`` the bits of its RSA keys. Raises Conflict when HGS
+    is initialised already (nothing is changed then), Invalid for a name or size that cannot be used.
     """
     require(may(actor, Action.INITIALISE))
     if ServiceConfiguration.objects.exists():
         raise _already()
-    keys = _fresh_keys(name)
+    keys = _fresh_keys(name, key_size)
     try:
         with transaction.atomic():
             configuration = ServiceConfiguration(
@@ -50,10 +54,12 @@ def _already() -> Conflict:
     return Conflict("already-initialised", "This HGS is initialised already; its keys stay as they are.")
 
 
-def _fresh_keys(name: str) -> list[ServiceKey]:
+def _fresh_keys(name: str, key_size: int) -> list[ServiceKey]:
     now = timezone.now()
+    if key_size not in KEY_SIZES:
+        raise Invalid("key-size", f"A guardian's keys have {', '.join(map(str, KEY_SIZES))} bits.")
     try:
-        guardian = create_guardian_keys(name, now)
+        guardian = create_guardian_keys(name, now, key_size=key_size)
     except GuardianError as error:
         raise Invalid(error.code, error.message, error.advice) from error
     communications = create_communications_key(name, now)

@@ -18,6 +18,7 @@ from hgs.commands.service_keys import LOG_SEED_LENGTH, new_log_origin, sealed_re
 from hgs.keyprotection.secret import Secret
 from hgs.models import KeyPurpose, KeyRelease, LogHead, LogLeaf, LogTile, ServiceConfiguration, ServiceKey
 from hgs.selectors import key_log
+from hgs.selectors.key_log import LogKey
 from hgs.transparency.checkpoint import Checkpoint, sign_checkpoint
 from hgs.transparency.entry import KeyEvent, make_leaf
 from hgs.transparency.merkle import Frontier, leaf_hash
@@ -52,30 +53,30 @@ _waiting: list[_Entry] = []
 _guard, _committing = threading.Lock(), threading.Lock()
 
 
-def append(event: KeyEvent, owner_certificate: bytes | None) -> UUID:
+def append(event: KeyEvent, owner_certificate: bytes | None, log: LogKey) -> UUID:
     """Log an event for its proven owner (the signing certificate, DER; None: nobody's); the id of its row.
 
-    Returns once it is committed. Raises DatabaseError, or Unavailable while HGS has no key for its log.
+    Returns once it is committed. Raises DatabaseError.
     """
     entry = _Entry(event, owner_certificate, new_id())
     if transaction.get_connection().in_atomic_block:  # whoever is in a transaction already commits for himself
-        _commit([entry])
+        _commit([entry], log)
         return entry.release_id
     with _guard:
         _waiting.append(entry)
     with _committing:
         if not entry.is_done:
-            _commit_waiting()
+            _commit_waiting(log)
     if entry.failure is not None:
         raise entry.failure
     return entry.release_id
 
 
-def _commit_waiting() -> None:
+def _commit_waiting(log: LogKey) -> None:
     """Commit for those who wait, the caller among them: all of them share the outcome."""
     while batch := _take():
         try:
-            _commit(batch)
+            _commit(batch, log)
         except BaseException as failure:  # noqa: BLE001 - each of those who wait raises it
             for entry in batch:
                 entry.failure = failure
@@ -90,8 +91,7 @@ def _take() -> list[_Entry]:
     return batch
 
 
-def _commit(batch: Sequence[_Entry]) -> None:
-    log = key_log.log_key()
+def _commit(batch: Sequence[_Entry], log: LogKey) -> None:
     with orderly_transaction():
         size, frontier = _locked_head()
         leaves = [_leaf(entry) for entry in batch]

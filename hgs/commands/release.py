@@ -26,6 +26,7 @@ from hgs.keyprotection.release import answer, check_request, guardian_for
 from hgs.models import OperationMode, ServiceConfiguration
 from hgs.selectors.configuration import configuration
 from hgs.selectors.hosts import host_in_force, known_in_another_mode
+from hgs.selectors.key_log import LogKey, log_key
 from hgs.selectors.release_trust import ReleaseTrust, is_revoked, release_trust
 from hgs.strangers import Allowance
 from hgs.transparency.entry import KeyEvent
@@ -57,6 +58,7 @@ class _Facts:
     """What is known about a request so far, for its entry: members of KeyEvent."""
 
     known: dict[str, Any]
+    log_key: LogKey
     owner_certificate: bytes | None = None
 
     def add(self, **known: str) -> None:
@@ -69,7 +71,7 @@ class _Facts:
 
     def log(self) -> UUID:
         """Append the entry; the id of its row. Raises what `key_log.append` raises."""
-        return key_log.append(KeyEvent(**self.known), self.owner_certificate)
+        return key_log.append(KeyEvent(**self.known), self.owner_certificate, self.log_key)
 
 
 def release_keys(
@@ -83,7 +85,7 @@ def release_keys(
     """
     in_force = configuration()
     trust = release_trust(in_force)
-    facts = _facts(request, now, vm_id)
+    facts = _facts(request, now, vm_id, log_key(in_force))
     try:
         health = _check_health(request.health_certificate, in_force, trust, now, facts)
         check_request(request, health.public_key)
@@ -98,13 +100,13 @@ def release_keys(
         raise ReleaseRefused(error.fault, error.code, error.message) from error
     facts.add(result="released", egress=hashlib.sha256(response.egress_protector).hexdigest())
     release_id = facts.log()
-    log.info("key released", extra={"release_id": str(release_id)})
+    log.debug("key released", extra={"release_id": str(release_id)})
     return response
 
 
-def _facts(request: kps.RollTransportKeyRequest, now: datetime, vm_id: UUID | None) -> _Facts:
+def _facts(request: kps.RollTransportKeyRequest, now: datetime, vm_id: UUID | None, key: LogKey) -> _Facts:
     protector = hashlib.sha256(request.ingress_protector).hexdigest()
-    return _Facts({"at": now, "result": "refused", "protector": protector, "vm": str(vm_id) if vm_id else ""})
+    return _Facts({"at": now, "result": "refused", "protector": protector, "vm": str(vm_id) if vm_id else ""}, key)
 
 
 def _check_health(

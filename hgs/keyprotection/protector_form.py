@@ -6,6 +6,7 @@ A parsed protector is untrusted; `hgs.keyprotection.protector` verifies it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from hgs.keyprotection.certificates import CERTIFICATE_MAX
@@ -163,7 +164,9 @@ def wrappings_octets(wrappings: tuple[Wrapping, ...]) -> bytes:
     return xmlform.canonical(_write_wrappings(wrappings))
 
 
+@lru_cache(maxsize=64)
 def _write_wrappings(wrappings: tuple[Wrapping, ...]) -> Written:
+    """Kept for a moment: a protector's wrappings are written for its document and again for its signatures."""
     return xmlform.build(KPS_NAMESPACE, "Wrappings", *(_write_wrapping(wrapping) for wrapping in wrappings))
 
 

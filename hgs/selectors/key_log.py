@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Final
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hgs.models import KeyPurpose, LogHead, LogLeaf, LogTile, ServiceKey
+from hgs.models import KeyPurpose, LogHead, LogLeaf, LogTile, ServiceConfiguration, ServiceKey
 from hgs.sealing import SealingError, unseal
 from hgs.selectors.configuration import configuration
 from hgs.transparency.checkpoint import Checkpoint, sign_checkpoint
@@ -17,11 +15,6 @@ from hgs.transparency.merkle import Frontier, leaf_hash
 from hgs.transparency.note import VerifierKey
 from hgs.transparency.tiles import WIDTH, TilePath, partial_tile, serialise_entries, tile_root
 from portal.kernel.errors import NotFound, Unavailable
-from portal.kernel.prepared import Prepared
-
-_KEY: Final = Prepared(
-    lambda: ServiceKey.objects.filter(purpose=KeyPurpose.KEY_LOG.value, is_primary=True).values_list("pk", "sealed_key")
-)
 
 
 @dataclass(frozen=True)
@@ -37,18 +30,28 @@ class LogKey:
         return VerifierKey.of(self.origin, self.key)
 
 
-def log_key() -> LogKey:
-    """The log's key and name. Raises Unavailable while there is none, or where it does not open."""
-    found, origin = _KEY.first(), configuration().log_origin
-    if found is None or not origin:
+_kept: tuple[UUID, LogKey] | None = None
+
+
+def log_key(in_force: ServiceConfiguration | None = None) -> LogKey:
+    """The log's key and name, read anew whenever the trust stamp changes. ``in_force``: where it was read just now.
+
+    Raises Unavailable while there is none, or where it does not open.
+    """
+    global _kept
+    in_force = in_force or configuration()
+    kept = _kept
+    if kept is None or kept[0] != in_force.trust_stamp:
+        kept = _kept = (in_force.trust_stamp, _read(in_force.log_origin))
+    return kept[1]
+
+
+def _read(origin: str) -> LogKey:
+    record = ServiceKey.objects.filter(purpose=KeyPurpose.KEY_LOG, is_primary=True).first()
+    if record is None or not origin:
         raise Unavailable("no-key-log", "HGS has no key for its key log.", "Start this node once: manage.py hgs.")
-    return _opened(origin, found[0], bytes(found[1]))
-
-
-@lru_cache(maxsize=4)
-def _opened(origin: str, record_id: UUID, sealed: bytes) -> LogKey:
     try:
-        seed = unseal(sealed, purpose=KeyPurpose.KEY_LOG.value, record_id=record_id)
+        seed = unseal(bytes(record.sealed_key), purpose=KeyPurpose.KEY_LOG.value, record_id=record.pk)
     except SealingError as error:
         raise Unavailable(error.code, error.message) from error
     return LogKey(origin, key_of(seed.reveal()))

@@ -86,7 +86,7 @@ def stranger() -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
 @pytest.fixture
 def keys_made_once(monkeypatch: pytest.MonkeyPatch, signer: tuple[x509.Certificate, rsa.RSAPrivateKey]) -> None:
     """Keys of HGS are made once for the whole run."""
-    monkeypatch.setattr(initialising, "create_guardian_keys", lambda *_: lab())
+    monkeypatch.setattr(initialising, "create_guardian_keys", lambda *_, **__: lab())
     monkeypatch.setattr(initialising, "create_communications_key", lambda *_: communications())
     monkeypatch.setattr(signers, "make_signer", lambda *_: signer)
 

@@ -1,0 +1,1 @@
+"""How fast HGS releases keys: real HGS processes, hosts with health certificates, and the key log they fill."""

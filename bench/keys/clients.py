@@ -1,0 +1,109 @@
+"""Hosts that start virtual machines, one after another, each over a connection of its own that stays open."""
+
+import gc
+import os
+import selectors
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Final
+
+from bench.attestation.clients import TIMEOUT, ExchangeError, KeepAlive
+from bench.keys.machines import Machine
+from hgs.wire.kps import ROLL_PATH
+
+_PATH: Final = ROLL_PATH.format(version="v2.0")
+
+
+@dataclass
+class Record:
+    """What the clients saw: wall seconds of each release, the answers in order, processor seconds of the process."""
+
+    seconds: list[float] = field(default_factory=list)
+    answers: list[list[bytes]] = field(default_factory=list)
+    cpu: float = 0.0
+    wall: float = 0.0
+    failure: str = ""
+
+
+class _Client:
+    """A host with its connection."""
+
+    def __init__(self, port: int, machines: Sequence[Machine], each: int, record: Record) -> None:
+        self.connection = KeepAlive(port, _PATH, "application/xml")
+        self._next: Iterator[Machine] = islice(cycle(machines), each)
+        self._record = record
+        self._answers: list[bytes] = []
+        record.answers.append(self._answers)
+
+    def begin(self) -> bool:
+        """Ask for the next machine's key; False when all were asked for."""
+        machine = next(self._next, None)
+        if machine is None:
+            return False
+        self._started = time.perf_counter()
+        self.connection.send(machine.body, machine.head)
+        return True
+
+    def go_on(self) -> bool:
+        """Take what came; False at the end."""
+        answer = self.connection.receive()
+        if answer is None:
+            return True
+        self._record.seconds.append(time.perf_counter() - self._started)
+        self._answers.append(answer)
+        return self.begin()
+
+
+def release_many(port: int, machines: Sequence[Sequence[Machine]], each: int) -> Record:
+    """Every host asks ``each`` times, all at once, in a process of their own. Raises ExchangeError."""
+    context = get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_run, args=(theirs, port, machines, each), name="bench-key-clients", daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        record: Record = ours.recv()
+    except EOFError:
+        raise ExchangeError("the client process ended early") from None
+    finally:
+        process.join(timeout=10)
+        if process.is_alive():
+            process.terminate()
+    if record.failure:
+        raise ExchangeError(record.failure)
+    return record
+
+
+def _run(pipe: Connection, port: int, machines: Sequence[Sequence[Machine]], each: int) -> None:
+    record = Record()
+    try:
+        clients = [_Client(port, own, each, record) for own in machines]
+        gc.freeze()
+        before, started = os.times(), time.monotonic()
+        _ask_all(clients)
+        after, record.wall = os.times(), time.monotonic() - started
+        record.cpu = after.user + after.system - before.user - before.system
+        for client in clients:
+            client.connection.close()
+    except Exception as error:  # noqa: BLE001 - whatever it was, the parent reports it
+        record.failure = repr(error)
+    pipe.send(record)
+    pipe.close()
+
+
+def _ask_all(clients: Sequence[_Client]) -> None:
+    with selectors.DefaultSelector() as selector:
+        for client in clients:
+            if client.begin():
+                selector.register(client.connection, selectors.EVENT_READ, client)
+        while selector.get_map():
+            ready = selector.select(TIMEOUT)
+            if not ready:
+                raise ExchangeError(f"HGS did not answer within {TIMEOUT:.0f} s.")
+            for key, _ in ready:
+                if not key.data.go_on():
+                    selector.unregister(key.data.connection)
