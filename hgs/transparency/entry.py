@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -71,10 +72,17 @@ class OwnerKey:
         """Whether HGS made the leaf for this owner; in constant time."""
         return hmac.compare_digest(leaf.owner_tag, owner_tag(self.key, leaf.salt))
 
+    def find(self, leaves: Sequence[bytes]) -> list[int]:
+        """Positions of the owner's among many leaves, as `owns` would tell them one by one. Raises EntryError."""
+        if any(len(leaf) != LEAF_SIZE or leaf[:1] != VERSION for leaf in leaves):
+            raise _unknown_version()
+        key, tag, same = self.key, hmac.digest, hmac.compare_digest
+        return [at for at, leaf in enumerate(leaves) if same(tag(key, leaf[1:33], "sha256"), leaf[33:65])]
+
 
 def owner_tag(key: bytes, salt: bytes) -> bytes:
     """What marks a leaf as an owner's, for that owner only."""
-    return hmac.digest(key, salt, hashlib.sha256)
+    return hmac.digest(key, salt, "sha256")
 
 
 def commitment(event: bytes, blinding: bytes) -> bytes:
@@ -104,10 +112,14 @@ def parse_leaf(data: bytes) -> Leaf:
     if len(data) != LEAF_SIZE:
         raise EntryError("leaf-length", f"An entry of the key log has {LEAF_SIZE} bytes, not {len(data)}.")
     if data[:1] != VERSION:
-        raise EntryError("leaf-version", "The entry is of an unknown version.", "Use a newer gf.")
+        raise _unknown_version()
     return Leaf(data[1:33], data[33:65], data[65:])
 
 
 def opens(leaf: Leaf, event: bytes, blinding: bytes) -> bool:
     """Whether the leaf commits to this event; in constant time."""
     return len(blinding) == RANDOM_SIZE and hmac.compare_digest(leaf.commitment, commitment(event, blinding))
+
+
+def _unknown_version() -> EntryError:
+    return EntryError("leaf-version", "The key log has entries of a version that is not known here.", "Use a newer gf.")
