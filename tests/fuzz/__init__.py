@@ -18,5 +18,8 @@ HARNESSES: Final = (
     "baselines",
     "evidence_files",
     "host_identities",
+    "log_checkpoints",
+    "log_entries",
+    "log_bundles",
 )
 """One module per family of parsers; each has ``check(data)``, which raises for what must not happen."""

@@ -23,13 +23,19 @@ from hgs.attestation.policies import PolicySet, evaluate_policies
 from hgs.attestation.sipa import measured_boot
 from hgs.attestation.tcglog import EV_SEPARATOR, EventLogBuilder, accept_reference_log, parse_log
 from hgs.attestation.verdict import AttestationStatus, AttestationSubStatus, Failure, Verdict
+from hgs.transparency.checkpoint import Checkpoint, sign_checkpoint, signing_key
+from hgs.transparency.note import sign_note
+from hgs.transparency.tiles import serialise_entries
 from hgs.wire import certbag, hgsa, rtpm
 from hgs.wire.negotiate import write_header
 from hgs.wire.platform_identifier import PlatformIdentifier, serialise_identifier
 from tests.fuzz.account_data import account_data
 from tests.fuzz.harness import CORPUS
+from tests.fuzz.log_bundles import LOG, members
 from tests.hgs.attestation.boots import Boot, identity_record
 from tests.hgs.attestation.tpm_hosts import AK_ATTRIBUTES, Manufacturer, PythonTpm, rsa_public
+from tests.hgs.transparency.bundles import KEY, ORIGIN, VKEY, log_of
+from tests.hgs.transparency.events import REFUSAL, RELEASE
 
 Seeds = Mapping[str, bytes]
 SESSION = UUID("00112233-4455-6677-8899-aabbccddeeff")
@@ -183,6 +189,37 @@ def host_identities() -> Seeds:
     }
 
 
+def log_checkpoints() -> Seeds:
+    checkpoint = Checkpoint(ORIGIN, 42, bytes(range(32)))
+    note = sign_checkpoint(checkpoint, KEY)
+    cosignature = sign_note(checkpoint.text(), "witness.example/w1", signing_key(bytes(32))).split(b"\n\n")[1]
+    return {
+        "checkpoint": note,
+        "cosigned": note + cosignature,
+        "text": note.split(b"\n\n")[0] + b"\n",
+        "empty-log": log_of(0).note(),
+        "key": str(VKEY).encode(),
+    }
+
+
+def log_entries() -> Seeds:
+    entries = log_of(3).entries
+    return {
+        "leaf": entries[0].leaf,
+        "released": RELEASE.serialise(),
+        "refused": REFUSAL.serialise(),
+        "bundle": serialise_entries([entry.leaf for entry in entries[:2]]),
+        "frontier": log_of(3).frontier(3).serialise(),
+        "tile": b"tile/1/x001/x234/067.p/5",
+        "entries": b"tile/entries/x001/000",
+    }
+
+
+def log_bundles() -> Seeds:
+    whole, rest = LOG.bundle(), LOG.bundle(5)
+    return {"whole": whole, "rest": rest, "whole-members": members(whole), "rest-members": members(rest)}
+
+
 def _windows_log() -> bytes:
     return Boot(identity=HOST.identity.public_key()).log().build().serialise()
 
@@ -198,6 +235,9 @@ SEEDS = (
     baselines,
     evidence_files,
     host_identities,
+    log_checkpoints,
+    log_entries,
+    log_bundles,
 )
 
 if __name__ == "__main__":
