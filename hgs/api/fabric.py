@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
@@ -49,14 +50,15 @@ def _fabric_actor(request: HttpRequest) -> Actor | None:
 def fabric_endpoint(
     *methods: str,
 ) -> Callable[
-    [Callable[Concatenate[HttpRequest, Actor, _P], HttpResponse]], Callable[Concatenate[HttpRequest, _P], HttpResponse]
+    [Callable[Concatenate[HttpRequest, Actor, _P], HttpResponseBase]],
+    Callable[Concatenate[HttpRequest, _P], HttpResponseBase],
 ]:
     """A view for the fabric's token: the wrapped function gets the actor; errors become problem documents."""
 
     def decorate(
-        view: Callable[Concatenate[HttpRequest, Actor, _P], HttpResponse],
-    ) -> Callable[Concatenate[HttpRequest, _P], HttpResponse]:
-        def guarded(request: HttpRequest, /, *args: _P.args, **kwargs: _P.kwargs) -> HttpResponse:
+        view: Callable[Concatenate[HttpRequest, Actor, _P], HttpResponseBase],
+    ) -> Callable[Concatenate[HttpRequest, _P], HttpResponseBase]:
+        def guarded(request: HttpRequest, /, *args: _P.args, **kwargs: _P.kwargs) -> HttpResponseBase:
             actor = _fabric_actor(request)
             if actor is None:
                 response = problem(401, "fabric-token", "This needs the fabric's token as a bearer token.")

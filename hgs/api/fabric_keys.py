@@ -10,7 +10,8 @@ import binascii
 from typing import Any, Final
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 
 from hgs.api.fabric import fabric_endpoint, members
@@ -35,6 +36,14 @@ def list_events(request: HttpRequest, actor: Actor) -> HttpResponse:
         limit=number(request, "limit") or 50,
     )
     return JsonResponse({"events": [_event_json(index, event) for index, event in found]})
+
+
+@fabric_endpoint("GET")
+def bundle(request: HttpRequest, actor: Actor) -> HttpResponseBase:
+    """GET /fabric/v1/key-log/bundle?owner=FINGERPRINT&from=SIZE: a ZIP file, made while it is sent"""
+    begin = number(request, "from") or 0
+    pieces = key_events.bundle(actor, owner=request.GET.get("owner", ""), begin=begin)
+    return StreamingHttpResponse(pieces, content_type="application/zip")
 
 
 @fabric_endpoint("POST")

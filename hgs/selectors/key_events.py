@@ -1,5 +1,6 @@
 """The account of keys, read: an owner's entries for the fabric to show, and the bundle that proves them."""
 
+from collections.abc import Iterator
 from typing import Final
 from uuid import UUID
 
@@ -7,12 +8,16 @@ from django.db.models import QuerySet
 
 from hgs.models import KeyRelease
 from hgs.policy import Action, may
+from hgs.selectors import key_log
+from hgs.transparency.bundle import Disclosure, write_bundle
+from hgs.transparency.checkpoint import open_checkpoint
 from hgs.transparency.entry import KeyEvent
 from portal.kernel.actor import Actor
-from portal.kernel.errors import Invalid
+from portal.kernel.errors import Invalid, NotFound
 from portal.kernel.policy import require
 
 MOST: Final = 200
+_PIECE: Final = 4096
 
 
 def event_of(row: KeyRelease) -> KeyEvent:
@@ -49,6 +54,26 @@ def events(
     if before is not None:
         found = found.filter(log_index__lt=before)
     return [(_index(row), event_of(row)) for row in found.order_by("-log_index")[: max(1, min(limit, MOST))]]
+
+
+def bundle(actor: Actor, *, owner: str, begin: int) -> Iterator[bytes]:
+    """The bundle by which an owner checks the log from entry ``begin`` on, offline; its bytes as they are asked for.
+
+    What was appended since the checkpoint was read is left out. Raises Invalid, NotFound for a size that the log never
+    had, Unavailable.
+    """
+    require(may(actor, Action.READ_VERDICTS))
+    mine = _of(owner)
+    log = key_log.log_key()
+    note = key_log.checkpoint()
+    end = open_checkpoint(note, log.verifier).size
+    if begin > end:
+        raise NotFound("no-such-size", f"The log has {end} entries, fewer than {begin}.")
+    frontier = key_log.frontier_at(begin).serialise()
+    rows = mine.filter(log_index__gte=begin, log_index__lt=end).order_by("log_index").iterator(_PIECE)
+    disclosures = (Disclosure(_index(row), event_of(row).serialise(), bytes(row.blinding)) for row in rows)
+    leaves = (leaf for at in range(begin, end, _PIECE) for leaf in key_log.leaves(at, min(at + _PIECE, end)))
+    return write_bundle(note, log.verifier, begin, frontier, leaves, disclosures)
 
 
 def _of(owner: str) -> QuerySet[KeyRelease]:

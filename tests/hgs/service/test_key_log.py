@@ -1,6 +1,7 @@
 """The account of keys: what the log holds, who can read what of it, and that nothing can be changed unnoticed."""
 
 import hashlib
+import io
 import os
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,8 +17,10 @@ from hgs.selectors import key_log
 from hgs.selectors.key_events import event_of
 from hgs.selectors.key_log_check import damage
 from hgs.strangers import Allowance
+from hgs.transparency.audit import verify_bundle
 from hgs.transparency.checkpoint import open_checkpoint
 from hgs.transparency.entry import KeyEvent, OwnerKey, opens, parse_leaf
+from hgs.transparency.errors import AuditError
 from hgs.transparency.merkle import Frontier, leaf_hash
 from hgs.transparency.note import VerifierKey
 from hgs.transparency.tiles import parse_entries
@@ -213,6 +216,58 @@ def test_the_fabric_reads_an_owners_entries_newest_first(client: Client, certifi
     assert of_vm[0]["host_name"] == "hv01"
     others = client.get("/fabric/v1/key-events", {"owner": "0" * 64}, **TOKEN).json()["events"]
     assert others == []
+
+
+def bundle_of(client: Client, begin: int = 0) -> io.BytesIO:
+    response = client.get(
+        "/fabric/v1/key-log/bundle", {"owner": owner().guardian.fingerprint, "from": str(begin)}, **TOKEN
+    )
+    assert response.status_code == 200, response.content
+    return io.BytesIO(b"".join(response))  # type: ignore[arg-type]
+
+
+def test_the_bundle_proves_to_an_owner_what_happened_to_his_keys(client: Client, certificate: bytes) -> None:
+    key, mine = key_log.log_key().verifier, owner().guardian.signing_certificate
+    vm = uuid4()
+    ask(client, certificate, HTTP_VIRTUAL_MACHINE=str(vm))
+    grow(300)
+    ask(client, b"no certificate")
+    report = verify_bundle(bundle_of(client), key, mine)
+    assert (report.mine.released, report.mine.refused, report.examined) == (1, 1, 302)
+    assert report.machines[str(vm)].released == 1
+    grow(300)
+    ask(client, certificate)
+    later = verify_bundle(bundle_of(client, 302), key, mine, report.checkpoint)
+    assert (later.mine.released, later.mine.refused, later.examined) == (1, 0, 301)
+
+
+def test_a_release_whose_details_are_gone_is_missed_by_its_owner(client: Client, certificate: bytes) -> None:
+    ask(client, certificate)
+    KeyRelease.objects.all().delete()
+    with pytest.raises(AuditError) as caught:
+        verify_bundle(bundle_of(client), key_log.log_key().verifier, owner().guardian.signing_certificate)
+    assert caught.value.code == "entry-hidden"
+
+
+def test_a_log_that_was_made_anew_is_no_longer_the_one_an_owner_checked(client: Client, certificate: bytes) -> None:
+    """Whoever has the log's key and the database cannot take an entry back once an owner has looked."""
+    key, mine = key_log.log_key().verifier, owner().guardian.signing_certificate
+    ask(client, certificate)
+    kept = verify_bundle(bundle_of(client), key, mine).checkpoint
+    for model in (KeyRelease, LogLeaf, LogTile, LogHead):
+        model.objects.all().delete()
+    grow(5)
+    assert damage() is None
+    with pytest.raises(AuditError) as caught:
+        verify_bundle(bundle_of(client), key, mine, kept)
+    assert caught.value.code == "log-forked"
+
+
+@pytest.mark.parametrize("begin", ["7", "x", "-1"])
+def test_a_bundle_from_where_the_log_never_was_is_refused(client: Client, initialised: None, begin: str) -> None:
+    grow(3)
+    query = {"owner": owner().guardian.fingerprint, "from": begin}
+    assert client.get("/fabric/v1/key-log/bundle", query, **TOKEN).status_code in (400, 404, 422)
 
 
 @pytest.mark.parametrize(
