@@ -95,6 +95,17 @@ class WrongPassphraseError(GuardianError):
         )
 
 
+class PfxPassphraseError(GuardianError):
+    """The passphrase does not open the PKCS #12 file, or it is none."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "pfx-passphrase",
+            "The passphrase does not open the PFX file, or it is no PFX file.",
+            "Check the file and the passphrase it was exported with.",
+        )
+
+
 @contextmanager
 def refusing(kind: type[KeyProtectionError], advice: str = "") -> Iterator[None]:
     """Turn errors of the XML layer and of the algorithm table into errors of `kind`, keeping code and sentence."""

@@ -6,8 +6,8 @@
       <SigningKey/> <EncryptionKey/>       base64 of a PKCS #12 file each
     </OwnerGuardian>
 
-Each PKCS #12 (RFC 7292) holds one private key and its certificate under PBES2 with PBKDF2-HMAC-SHA-256 (600 000
-rounds, OWASP's figure for it) and AES-256-CBC, so standard tools can open it if this program is ever out of reach.
+Each PKCS #12 holds one private key and its certificate (`hgs.keyprotection.pfx`), so standard tools can open it if this
+program is ever out of reach.
 The public part can be read without the passphrase.
 """
 
@@ -16,16 +16,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 
 from hgs.keyprotection import certificates
 from hgs.keyprotection.elements import Signature, read_signature, write_signature
-from hgs.keyprotection.errors import GuardianError, WrongPassphraseError, refusing
+from hgs.keyprotection.errors import GuardianError, PfxPassphraseError, WrongPassphraseError, refusing
 from hgs.keyprotection.guardian import Guardian, GuardianKeys, attach_keys, guardian_from
+from hgs.keyprotection.pfx import KDF_ROUNDS, open_pfx, write_pfx
 from hgs.keyprotection.secret import Secret
 from hgs.wire import xmlform
 from hgs.wire.xmlform import Fields, Written, XmlFormError
@@ -33,7 +30,6 @@ from hgs.wire.xmlform import Fields, Written, XmlFormError
 OWNER_NAMESPACE: Final = "urn:open-guarded-fabric:owner-guardian:1"
 OWNER_FILE_MAX: Final = 128 * 1024
 PASSPHRASE_MIN: Final = 8
-KDF_ROUNDS: Final = 600_000
 _PKCS12_MAX: Final = 16 * 1024
 _ADVICE: Final = "Use the file that `gf guardian new` wrote, unchanged."
 
@@ -69,32 +65,16 @@ def lock_owner_guardian(keys: GuardianKeys, passphrase: Secret, *, kdf_rounds: i
     guardian = keys.guardian
     return OwnerGuardianFile(
         guardian,
-        _close(keys.signing_key, guardian.signing_certificate, passphrase, kdf_rounds),
-        _close(keys.encryption_key, guardian.encryption_certificate, passphrase, kdf_rounds),
+        write_pfx(keys.signing_key, guardian.signing_certificate, passphrase, kdf_rounds=kdf_rounds),
+        write_pfx(keys.encryption_key, guardian.encryption_certificate, passphrase, kdf_rounds=kdf_rounds),
     )
-
-
-def _close(key: rsa.RSAPrivateKey, certificate: bytes, passphrase: Secret, rounds: int) -> bytes:
-    encryption = (
-        PrivateFormat.PKCS12.encryption_builder()
-        .kdf_rounds(rounds)
-        .key_cert_algorithm(pkcs12.PBES.PBESv2SHA256AndAES256CBC)
-        .hmac_hash(hashes.SHA256())
-        .build(passphrase.reveal())
-    )
-    loaded = x509.load_der_x509_certificate(certificate)
-    return pkcs12.serialize_key_and_certificates(None, key, loaded, None, encryption)
 
 
 def _open(data: bytes, passphrase: Secret) -> rsa.RSAPrivateKey:
     try:
-        key, _, _ = pkcs12.load_key_and_certificates(data, passphrase.reveal())
-    except (ValueError, UnsupportedAlgorithm):
-        # A damaged file and a wrong passphrase cannot be told apart: the integrity check depends on the passphrase.
+        return open_pfx(data, passphrase)[0]
+    except PfxPassphraseError:
         raise WrongPassphraseError from None
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise GuardianError("not-rsa", "The owner guardian file does not hold RSA keys.", _ADVICE)
-    return key
 
 
 def serialise_owner_guardian(file: OwnerGuardianFile) -> bytes:
