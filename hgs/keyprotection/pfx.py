@@ -54,7 +54,8 @@ def write_pfx(key: rsa.RSAPrivateKey, certificate: bytes, passphrase: Secret, *,
 def read_pfx(data: bytes, passphrase: Secret, use: CertificateUse) -> KeyPair:
     """The key pair in a PKCS #12 file, checked for `use`: RSA of 2048 to 8192 bits, key usage.
 
-    Certificates of other keys in the file, such as those of issuers, are not looked at. Raises PfxPassphraseError, GuardianError.
+    Certificates of other keys in the file, such as those of issuers, are not looked at.
+    Raises PfxPassphraseError, GuardianError.
     """
     if len(data) > PFX_MAX:
         raise GuardianError("pfx-too-large", f"The PFX file has {len(data)} bytes; {PFX_MAX} is most.")

@@ -102,6 +102,11 @@ def import_protector(data: bytes) -> Protector:
     return parse_protector(data)
 
 
+def with_length_prefix(document: bytes) -> bytes:
+    """A protector document as the original's tools hand it on: behind its total length, 4 bytes, big-endian."""
+    return (len(document) + _PREFIX).to_bytes(_PREFIX) + document
+
+
 def _read_wrappings(element: Element) -> tuple[Wrapping, ...]:
     fields = Fields(element)
     wrappings = tuple(_read_wrapping(child) for child in fields.take_all("Wrapping", WRAPPINGS_MAX))

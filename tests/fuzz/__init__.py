@@ -21,5 +21,9 @@ HARNESSES: Final = (
     "log_checkpoints",
     "log_entries",
     "log_bundles",
+    "key_protectors",
+    "guardian_files",
+    "revocation_notices",
+    "kps_messages",
 )
 """One module per family of parsers; each has ``check(data)``, which raises for what must not happen."""

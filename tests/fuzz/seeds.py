@@ -23,10 +23,17 @@ from hgs.attestation.policies import PolicySet, evaluate_policies
 from hgs.attestation.sipa import measured_boot
 from hgs.attestation.tcglog import EV_SEPARATOR, EventLogBuilder, accept_reference_log, parse_log
 from hgs.attestation.verdict import AttestationStatus, AttestationSubStatus, Failure, Verdict
+from hgs.keyprotection.metadata import serialise_metadata
+from hgs.keyprotection.owner_guardian import lock_owner_guardian, serialise_owner_guardian
+from hgs.keyprotection.ownership import grant, revoke
+from hgs.keyprotection.protector import new_protector, roll, serialise_protector, verify_protector
+from hgs.keyprotection.protector_form import with_length_prefix
+from hgs.keyprotection.revocation import write_notice
+from hgs.keyprotection.secret import Secret
 from hgs.transparency.checkpoint import Checkpoint, sign_checkpoint, signing_key
 from hgs.transparency.note import sign_note
 from hgs.transparency.tiles import serialise_entries
-from hgs.wire import certbag, hgsa, rtpm
+from hgs.wire import certbag, hgsa, kps, rtpm
 from hgs.wire.negotiate import write_header
 from hgs.wire.platform_identifier import PlatformIdentifier, serialise_identifier
 from tests.fuzz.account_data import account_data
@@ -34,6 +41,7 @@ from tests.fuzz.harness import CORPUS
 from tests.fuzz.log_bundles import LOG, members
 from tests.hgs.attestation.boots import Boot, identity_record
 from tests.hgs.attestation.tpm_hosts import AK_ATTRIBUTES, Manufacturer, PythonTpm, rsa_public
+from tests.hgs.keyprotection.guardians import NOW, branch, communications, counted_random, lab, owner, stranger
 from tests.hgs.transparency.bundles import KEY, ORIGIN, VKEY, log_of
 from tests.hgs.transparency.events import REFUSAL, RELEASE
 
@@ -220,6 +228,48 @@ def log_bundles() -> Seeds:
     return {"whole": whole, "rest": rest, "whole-members": members(whole), "rest-members": members(rest)}
 
 
+def key_protectors() -> Seeds:
+    protector, _ = new_protector(owner(), [lab().guardian], counted_random("seed"))
+    verified = verify_protector(protector)
+    document = serialise_protector(protector)
+    return {
+        "fresh": document,
+        "prefixed": with_length_prefix(document),
+        "granted": serialise_protector(grant(verified, owner(), branch().guardian)),
+        "revoked": serialise_protector(revoke(verified, owner(), lab().guardian.fingerprint)),
+        "rolled": serialise_protector(roll(verified, lab(), counted_random("roll"))[0]),
+        "offline": serialise_protector(replace(protector, max_offline_unwraps=3)),
+    }
+
+
+def guardian_files() -> Seeds:
+    locked = lock_owner_guardian(owner(), Secret(b"correct horse"), kdf_rounds=1000)
+    others = replace(lab().guardian, other_signing_certificates=(branch().guardian.signing_certificate,))
+    return {
+        "metadata": serialise_metadata(lab().guardian, communications()),
+        "metadata-others": serialise_metadata(others, communications()),
+        "owner": serialise_owner_guardian(locked),
+    }
+
+
+def revocation_notices() -> Seeds:
+    return {
+        "one": write_notice(owner(), [bytes(32).hex()], NOW),
+        "three": write_notice(stranger(), [bytes([number] * 32).hex() for number in range(3)], NOW),
+    }
+
+
+def kps_messages() -> Seeds:
+    request = kps.RollTransportKeyRequest(b"protector", b"certificate", "urn:a", "urn:b", "urn:c")
+    response = kps.RollTransportKeyResponse(b"protector", b"transfer", b"wrapping", b"keys")
+    error = kps.KpsError("InvalidWrappingException", "Wrapping 1 & its <parent>.")
+    return {
+        "request": kps.serialise_request(request),
+        "response": kps.serialise_response(response),
+        "error": kps.serialise_error(error),
+    }
+
+
 def _windows_log() -> bytes:
     return Boot(identity=HOST.identity.public_key()).log().build().serialise()
 
@@ -238,6 +288,10 @@ SEEDS = (
     log_checkpoints,
     log_entries,
     log_bundles,
+    key_protectors,
+    guardian_files,
+    revocation_notices,
+    kps_messages,
 )
 
 if __name__ == "__main__":

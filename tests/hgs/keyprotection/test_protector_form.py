@@ -15,6 +15,7 @@ from hgs.keyprotection.protector_form import (
     import_protector,
     parse_protector,
     serialise_protector,
+    with_length_prefix,
 )
 from tests.hgs.keyprotection.guardians import branch, counted_random, lab, owner
 
@@ -188,7 +189,8 @@ def test_more_wrappings_than_allowed_are_refused() -> None:
 
 def test_the_length_before_the_document_is_accepted_by_import_only() -> None:
     document = serialise_protector(fresh())
-    prefixed = (len(document) + 4).to_bytes(4) + document
+    prefixed = with_length_prefix(document)
+    assert prefixed == (len(document) + 4).to_bytes(4) + document
     assert import_protector(prefixed) == import_protector(document) == parse_protector(document)
     with pytest.raises(InvalidProtectorError):
         parse_protector(prefixed)
