@@ -70,7 +70,7 @@ def _check_usage(certificate: x509.Certificate, use: CertificateUse) -> None:
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         return
-    except ValueError:
+    except Exception:  # the library raises several unrelated types for malformed extensions
         raise GuardianError("bad-certificate", "A guardian's certificate has extensions that cannot be read.") from None
     allowed = usage.digital_signature if use == "signing" else usage.data_encipherment or usage.key_encipherment
     if not allowed:

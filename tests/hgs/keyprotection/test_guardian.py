@@ -113,3 +113,13 @@ def test_fingerprints_are_grouped_by_four_and_compared_as_people_write_them() ->
     assert certificates.same_fingerprint(grouped, fingerprint)
     assert certificates.same_fingerprint(grouped.replace(" ", ":").lower(), fingerprint)
     assert not certificates.same_fingerprint(grouped[:-1], fingerprint)
+
+
+def test_a_certificate_with_the_same_extension_twice_is_refused() -> None:
+    """The library reads such extensions only when it is asked for them, and then raises an error of another kind."""
+    der = lab().guardian.signing_certificate
+    basic_constraints, key_usage = bytes.fromhex("0603551d13"), bytes.fromhex("0603551d0f")
+    assert basic_constraints in der
+    with pytest.raises(GuardianError) as caught:
+        certificates.rsa_key_of(der.replace(basic_constraints, key_usage), "signing")
+    assert caught.value.code == "bad-certificate"

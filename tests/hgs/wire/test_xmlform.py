@@ -41,6 +41,7 @@ def test_a_canonical_document_parses() -> None:
         ("<Root xmlns='urn:test'></Root>", "not-canonical"),
         ('<Root xmlns="urn:test" xmlns:unused="urn:x"></Root>', "not-canonical"),
         ('<Root xmlns="urn:test"></Root>\n', "not-canonical"),
+        ('<Root xmlns="urn:test"><Inner xmlns="not/a:whole/uri"></Inner></Root>', "not-canonical"),
         ('<r:Root xmlns:r="urn:test"></r:Root>', "prefixed-name"),
         ('<Other xmlns="urn:test"></Other>', "wrong-root"),
         ("<Root></Root>", "wrong-root"),
