@@ -312,7 +312,7 @@ def _number(text: str, name: str) -> int:
 def _certificate(der: bytes, what: str) -> x509.Certificate:
     try:
         return x509.load_der_x509_certificate(der)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise CatalogError("catalog-certificate", f"The {what} certificate in the catalog is not X.509.") from None
 
 

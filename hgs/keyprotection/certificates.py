@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Final, Literal
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
@@ -40,8 +39,8 @@ def load_certificate(der: bytes) -> x509.Certificate:
     try:
         certificate = x509.load_der_x509_certificate(der)
         again = certificate.public_bytes(serialization.Encoding.DER)
-    except ValueError:
-        raise GuardianError("bad-certificate", "A guardian's certificate is not a DER X.509 certificate.") from None
+    except Exception as error:  # the library raises several unrelated types for malformed certificates
+        raise GuardianError("bad-certificate", "A guardian's certificate is not a DER X.509 certificate.") from error
     if again != der:
         raise GuardianError("bad-certificate", "A guardian's certificate has bytes beyond its DER encoding.")
     return certificate
@@ -53,8 +52,8 @@ def rsa_key_of(der: bytes, use: CertificateUse) -> rsa.RSAPublicKey:
     certificate = load_certificate(der)
     try:
         key = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        raise GuardianError("bad-key", "A guardian's certificate holds a key that cannot be read.") from None
+    except Exception as error:  # the library raises several unrelated types for malformed keys
+        raise GuardianError("bad-key", "A guardian's certificate holds a key that cannot be read.") from error
     if not isinstance(key, rsa.RSAPublicKey):
         raise GuardianError("not-rsa", "A guardian's certificate does not hold an RSA key.")
     if not RSA_KEY_MIN <= key.key_size <= RSA_KEY_MAX:
@@ -70,8 +69,10 @@ def _check_usage(certificate: x509.Certificate, use: CertificateUse) -> None:
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         return
-    except Exception:  # the library raises several unrelated types for malformed extensions
-        raise GuardianError("bad-certificate", "A guardian's certificate has extensions that cannot be read.") from None
+    except Exception as error:  # the library raises several unrelated types for malformed extensions
+        raise GuardianError(
+            "bad-certificate", "A guardian's certificate has extensions that cannot be read."
+        ) from error
     allowed = usage.digital_signature if use == "signing" else usage.data_encipherment or usage.key_encipherment
     if not allowed:
         raise GuardianError("key-usage", f"A guardian's certificate is not meant for {use}.")

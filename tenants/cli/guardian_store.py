@@ -8,15 +8,13 @@ Metadata is verified against the pinned fingerprint every time it is read, so a 
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
-
-from hgs.keyprotection.certificates import grouped, same_fingerprint
+from hgs.keyprotection import certificates
+from hgs.keyprotection.certificates import same_fingerprint
 from hgs.keyprotection.errors import GuardianError
-from hgs.keyprotection.guardian import check_name
+from hgs.keyprotection.guardian import Guardian, check_name
 from hgs.keyprotection.metadata import METADATA_MAX, VerifiedMetadata, parse_metadata
 from portal.cli.failure import CliError
 from portal.cli.rest import config_directory
@@ -51,12 +49,25 @@ class GuardianStore:
             )
         return verified
 
+    def document(self, name: str) -> tuple[bytes, str]:
+        """A guardian's metadata as it was imported, and the fingerprint it is pinned by. Raises as `load`."""
+        fingerprint = self.load(name).fingerprint
+        return read_limited(self.directory / name / _METADATA, METADATA_MAX), fingerprint
+
     def pinned_as(self, fingerprint: str) -> str | None:
         """The name under which a communications certificate was accepted, None if it never was."""
         for name in self.names():
             if same_fingerprint(read_text(self.directory / name / _FINGERPRINT, 200), fingerprint):
                 return name
         return None
+
+    def names_by_fingerprint(self) -> dict[str, str]:
+        """The name of each known guardian by the SHA-256 of every signing certificate of it that is enabled."""
+        found: dict[str, str] = {}
+        for name in self.names():
+            for fingerprint in signing_fingerprints(self.load(name).guardian):
+                found.setdefault(fingerprint, name)
+        return found
 
     def save(self, name: str, document: bytes, verified: VerifiedMetadata, *, replace: bool) -> None:
         """Keep a guardian whose fingerprint was compared. Raises CliError for a name with another fingerprint."""
@@ -72,6 +83,12 @@ class GuardianStore:
         write_file(folder / _METADATA, document, force=True)
 
 
+def signing_fingerprints(guardian: Guardian) -> tuple[str, ...]:
+    """SHA-256 of each signing certificate of a guardian, the primary one first."""
+    others = (certificates.fingerprint(der) for der in guardian.other_signing_certificates)
+    return guardian.fingerprint, *others
+
+
 def default_store() -> GuardianStore:
     """`~/.config/gf/guardians`."""
     return GuardianStore(config_directory() / "guardians")
@@ -80,28 +97,3 @@ def default_store() -> GuardianStore:
 def store_from(directory: Path | None) -> GuardianStore:
     """The store in `directory`, or the default one."""
     return default_store() if directory is None else GuardianStore(directory)
-
-
-def confirm_fingerprint(verified: VerifiedMetadata, expected: str | None) -> None:
-    """Compare with the fingerprint given, or ask the person at the terminal to. Raises CliError."""
-    if expected is not None:
-        if not same_fingerprint(expected, verified.fingerprint):
-            raise CliError(
-                "The guardian metadata is not signed by the certificate with the fingerprint you gave.",
-                "Do not use it. Fetch it again, and compare with the administrator of the Host Guardian Service.",
-                details=(f"given: {grouped(expected)[:80]}", f"found: {grouped(verified.fingerprint)}"),
-            )
-        return
-    click.echo("This metadata is signed by the certificate with the fingerprint", err=True)
-    click.echo(f"  {grouped(verified.fingerprint)}", err=True)
-    click.echo("Compare it with the one the administrator of the Host Guardian Service gave you.", err=True)
-    try:
-        same = click.confirm("Is it the same?", default=False, err=True)
-    except click.Abort:
-        if sys.stdin.isatty():
-            raise
-        raise CliError("Nobody is there to compare; nothing was imported.", "Give --fingerprint TEXT.") from None
-    if not same:
-        raise CliError(
-            "The fingerprint was not confirmed; nothing was imported.", "Ask for the fingerprint, then import again."
-        )

@@ -43,6 +43,14 @@ def test_a_signing_certificate_whose_key_cannot_be_read_is_refused(document: byt
         parse_catalog(bytes(changed)).verify()
 
 
+def test_a_certificate_of_a_version_that_does_not_exist_is_refused(catalog: Catalog, key: rsa.RSAPrivateKey) -> None:
+    version_3 = bytes.fromhex("a003020102")
+    assert version_3 in catalog.boot_certificate
+    changed = catalog.boot_certificate.replace(version_3, bytes.fromhex("a003020122"))
+    with pytest.raises(CatalogError, match=r"not X\.509"):
+        sign_catalog(replace(catalog, boot_certificate=changed), key)
+
+
 @given(st.binary(max_size=400))
 def test_noise_is_no_catalog(noise: bytes) -> None:
     with pytest.raises(CatalogError):

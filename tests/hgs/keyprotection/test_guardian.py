@@ -123,3 +123,12 @@ def test_a_certificate_with_the_same_extension_twice_is_refused() -> None:
     with pytest.raises(GuardianError) as caught:
         certificates.rsa_key_of(der.replace(basic_constraints, key_usage), "signing")
     assert caught.value.code == "bad-certificate"
+
+
+def test_a_certificate_of_a_version_that_does_not_exist_is_refused() -> None:
+    der = lab().guardian.signing_certificate
+    version_3 = bytes.fromhex("a003020102")
+    assert version_3 in der
+    with pytest.raises(GuardianError) as caught:
+        certificates.load_certificate(der.replace(version_3, bytes.fromhex("a003020122")))
+    assert caught.value.code == "bad-certificate"

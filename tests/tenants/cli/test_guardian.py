@@ -186,17 +186,3 @@ def test_the_store_can_be_elsewhere(desk: Desk) -> None:
     )
     assert desk.gf("guardian", "show", "lab").exit_code == 1
     desk.done("guardian", "show", "lab", "--store", store)
-
-
-def test_an_expired_guardian_is_warned_about(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    import datetime as dt
-
-    from hgs.keyprotection.guardian import create_guardian_keys
-
-    old = create_guardian_keys("old", dt.datetime(2001, 1, 1, tzinfo=dt.UTC), key_size=2048)
-    (desk.folder / "old.xml").write_bytes(serialise_metadata(old.guardian, communications()))
-    result = desk.gf(
-        "guardian", "import", desk.path("old.xml"), "--name", "old", "--fingerprint", communications().fingerprint
-    )
-    assert result.exit_code == 0
-    assert "warning: " in result.stderr
