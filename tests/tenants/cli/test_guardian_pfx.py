@@ -28,11 +28,10 @@ def export(desk: Desk, *more: str) -> str:
     )
 
 
-def import_arguments(
-    desk: Desk, signing: str = "keys/signing.pfx", encryption: str = "keys/encryption.pfx"
-) -> list[str]:
+def import_arguments(desk: Desk, signing: str = "signing.pfx", encryption: str = "encryption.pfx") -> list[str]:
+    files = desk.path(f"keys/{signing}"), desk.path(f"keys/{encryption}")
     return [
-        *("guardian", "import", "--pfx", desk.path(signing), desk.path(encryption), "--name", "again"),
+        *("guardian", "import", "--pfx", *files, "--name", "again"),
         *("--pfx-passphrase-file", desk.path("pfx-passphrase"), "-o", desk.path("again.guardian")),
         *("--passphrase-file", desk.path("passphrase")),
     ]
