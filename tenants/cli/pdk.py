@@ -177,7 +177,7 @@ def inspect(file: Path, owner: Path | None, passphrase_file: Path | None, store:
     """Check a shielding data FILE and show what it says. Passwords and private keys are never shown."""
     data = read_limited(file, PDK_MAX)
     parsed = parse_pdk(data)
-    record = _record(parsed, data, _known_names(store)) | {"path": str(file)}
+    record = _record(parsed, data, store_from(store).names_by_fingerprint()) | {"path": str(file)}
     if owner is not None:
         keys = unlock_owner(owner, passphrase_file)
         record |= _content(open_pdk(parsed, protector.unwrap(parsed.protector, keys)), _alias(file))
@@ -206,11 +206,6 @@ def test(file: Path, catalog: Path, output: Format) -> None:
         "Use the template disk it was made for, or make new shielding data with this disk's catalog.",
         details=tuple(reasons),
     )
-
-
-def _known_names(store: Path | None) -> dict[str, str]:
-    known = store_from(store)
-    return {known.load(name).guardian.fingerprint: name for name in known.names()}
 
 
 def _record(parsed: Pdk, data: bytes, names: dict[str, str] | None = None) -> dict[str, Any]:
