@@ -148,7 +148,7 @@ def revoke(
         write_file(notice, document, force=force)
     _write(revoked, out, known, length_prefix=length_prefix, force=force, output=output)
     if notice is not None:
-        click.echo(f"{notice} is written. Give it to the portal: HGS then refuses {file}.", err=True)
+        click.echo(f"{notice} is written. Once HGS has it, it refuses {file}.", err=True)
     else:
         click.echo(f"warning: {file} itself still opens for that guardian; --notice lets HGS refuse it.", err=True)
 
