@@ -24,13 +24,15 @@ from portal.cli.failure import CliError
 from tenants.cli.files import read_limited
 
 CA_FILE_MAX: Final = 256 * 1024
+CLOCK_SKEW: Final = dt.timedelta(minutes=10)
+"""How far a tenant's clock may be behind that of a Host Guardian Service which made its certificates just now."""
 
 
 def check_dates(verified: VerifiedMetadata, now: dt.datetime, *, allow_expired: bool) -> None:
     """Refuse guardian certificates that are not valid at `now`, or warn of them. Raises CliError."""
     for use, der in zip(("signing", "encryption"), _guardian_certificates(verified), strict=True):
         certificate = certificates.load_certificate(der)
-        if certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        if certificate.not_valid_before_utc - CLOCK_SKEW <= now <= certificate.not_valid_after_utc:
             continue
         sentence = (
             f"The guardian's {use} certificate is valid from "

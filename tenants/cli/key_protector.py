@@ -174,11 +174,12 @@ def verify(
     that signature is checked, too.
     """
     known = store_from(store)
+    keys = None if owner is None else unlock_owner(owner, passphrase_file)
     try:
         verified = _read(file)
         _check_owner(verified, owner_fingerprint)
-        if owner is not None:
-            ownership.open_as_owner(verified, unlock_owner(owner, passphrase_file))
+        if keys is not None:
+            ownership.open_as_owner(verified, keys)
     except KeyProtectionError as error:
         if output == "json":
             show_record({"path": str(file), "valid": False, "code": error.code, "reason": error.message}, [], output)

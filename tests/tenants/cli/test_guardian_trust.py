@@ -86,6 +86,16 @@ def test_a_guardian_whose_certificates_are_not_valid_today_needs_the_flag(desk: 
     assert known(desk) == ["other"]
 
 
+def test_certificates_of_this_moment_are_taken_by_a_clock_that_is_a_little_behind(desk: Desk) -> None:
+    other = create_guardian_keys("other", dt.datetime.now(dt.UTC) + dt.timedelta(minutes=5), key_size=2048)
+    write(desk, "other.xml", other.guardian, communications())
+    taken = desk.gf(
+        *("guardian", "import", desk.path("other.xml"), "--name", "other"),
+        *("--fingerprint", communications().fingerprint),
+    )
+    assert (taken.exit_code, taken.stderr) == (0, "")
+
+
 def test_where_nobody_compares_the_flag_takes_what_is_there_and_warns(desk: Desk) -> None:
     arguments = ("guardian", "import", desk.path("hgs.xml"), "--name", "lab")
     refused = desk.gf(*arguments, typed="")

@@ -310,6 +310,15 @@ def test_only_a_key_shows_a_wrong_transport_key_signature(desk: Desk) -> None:
     assert "transport key signature is wrong" in result.stderr
 
 
+def test_a_wrong_passphrase_is_no_verdict(desk: Desk) -> None:
+    new(desk)
+    (desk.folder / "passphrase").write_text("something else\n")
+    result = desk.gf("key-protector", "verify", desk.path("vm.protector"), *as_owner(desk), "--output", "json")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "does not open this owner guardian" in result.stderr
+
+
 def test_verify_compares_the_owner_that_is_expected(desk: Desk) -> None:
     new(desk)
     mine, theirs = (grouped(keys.guardian.fingerprint) for keys in (owner(), stranger()))
