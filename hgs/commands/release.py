@@ -166,7 +166,7 @@ def _claimed_serial(der: bytes) -> str:
     """The serial number that a certificate claims; empty for anything else."""
     try:
         return f"{max(x509.load_der_x509_certificate(der).serial_number, 0):x}"[:40]
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         return ""
 
 
