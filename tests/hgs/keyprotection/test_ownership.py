@@ -183,6 +183,7 @@ def test_whom_a_revoked_guardian_let_in_is_put_out_with_it() -> None:
         (owner().guardian.fingerprint, "owner-stays"),
         (certificates.fingerprint(owner().guardian.encryption_certificate), "owner-stays"),
     ],
+    ids=["a-stranger", "nobody", "the-owner", "the-owners-encryption-certificate"],
 )
 def test_what_cannot_be_revoked_is_refused(fingerprint: str, code: str) -> None:
     with pytest.raises(GuardianError) as caught:

@@ -226,6 +226,7 @@ def test_the_notice_names_the_old_protector_and_its_owner(desk: Desk) -> None:
         ("nobody", "There is no guardian called nobody"),
         (owner().guardian.fingerprint, "The owner of a key protector cannot be revoked"),
     ],
+    ids=["not-in-it", "unknown", "the-owner"],
 )
 def test_whoever_cannot_be_revoked_leaves_no_file(desk: Desk, guardian: str, sentence: str) -> None:
     new(desk)
