@@ -276,6 +276,14 @@ class FabricClient:
             raise HgsProtocolError("HGS sent no list of attestations.")
         return found
 
+    def revoke(self, notice: bytes) -> int:
+        """Pass on an owner's revocation notice; how many protectors HGS newly refuses."""
+        found = self._json("POST", "/fabric/v1/revocations", {"notice": base64.b64encode(notice).decode()})
+        revoked = found.get("revoked")
+        if not isinstance(revoked, int):
+            raise HgsProtocolError("HGS did not say how many protectors it revoked.")
+        return revoked
+
     def _json(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, params: Mapping[str, str] | None = None
     ) -> dict[str, Any]:

@@ -28,6 +28,17 @@ def test_it_finds_the_secret_in_this_form(content: bytes, tmp_path: Path) -> Non
     assert places_with(SECRET, tmp_path) == {tmp_path / "deep" / "file"}
 
 
+KEY = bytes(range(100, 132))
+
+
+@pytest.mark.parametrize(
+    "content", [KEY, KEY[::-1], KEY.hex().encode(), repr(KEY).encode(), base64.b64encode(b"xy" + KEY + b"z")]
+)
+def test_it_finds_a_key_in_this_form(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"before" + content + b"after")
+    assert places_with(KEY, tmp_path) == {tmp_path / "file"}
+
+
 def test_it_finds_nothing_where_there_is_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"canary-of-somebody-else")
     assert places_with(SECRET, tmp_path) == set()
