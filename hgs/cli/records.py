@@ -119,8 +119,10 @@ def releases(actor: "Actor", limit: int, output: Format) -> None:
 @click.command("verify-log")
 @on_node
 def verify_log(actor: "Actor") -> None:
-    """Check that no audit event was changed, removed or put in between."""
+    """Check that nothing was changed, removed or put in between: audit events, and the log of keys."""
     from hgs.policy import Action, may
+    from hgs.selectors.key_log import size
+    from hgs.selectors.key_log_check import damage
     from portal.kernel import audit
     from portal.kernel.policy import require
 
@@ -128,7 +130,9 @@ def verify_log(actor: "Actor") -> None:
     broken = audit.verify_chain()
     if broken is not None:
         raise CliError(f"The audit chain is broken at event {broken}.", "Compare the database with a backup.")
-    click.echo("The audit chain is whole.")
+    if (wrong := damage()) is not None:
+        raise CliError(wrong, "Compare the database with a backup. Owners who keep a checkpoint will find it out too.")
+    click.echo(f"The audit chain is whole, and so is the key log ({size()} entries).")
 
 
 COMMANDS: Final[tuple[click.Command, ...]] = (attestations, releases, verify_log)

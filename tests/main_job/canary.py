@@ -8,7 +8,7 @@ CHUNK = 16 << 20
 
 
 def written_forms(secret: str | bytes) -> list[bytes]:
-    """The secret as UTF-8 and UTF-16, reversed, in hex, and in base64 at each of the three alignments; a key as bytes."""
+    """The secret as UTF-8 and UTF-16, reversed, in hex, and in base64 at each of the three alignments."""
     raw = secret.encode() if isinstance(secret, str) else secret
     wide = [secret.encode("utf-16-le")] if isinstance(secret, str) else [repr(secret)[2:-1].encode()]
     # A base64 group covers three bytes: the first and last group depend on the neighbours and are left out.
