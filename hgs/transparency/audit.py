@@ -23,7 +23,7 @@ from typing import BinaryIO
 from hgs.transparency.bundle import Bundle, Disclosure
 from hgs.transparency.checkpoint import Checkpoint, open_checkpoint
 from hgs.transparency.entry import OwnerKey, opens, parse_leaf
-from hgs.transparency.errors import AuditError, EntryError, TreeError
+from hgs.transparency.errors import AuditError, EntryError
 from hgs.transparency.event import KeyEvent, parse_event
 from hgs.transparency.merkle import Frontier, leaf_hash
 from hgs.transparency.note import VerifierKey
@@ -92,7 +92,7 @@ def verify_bundle(
     checkpoint = open_checkpoint(bundle.note, key)
     known = [*([kept] if kept else []), *seen]
     _check_ends(bundle.begin, checkpoint, kept, known)
-    tree = _Tree(_frontier(bundle), known)
+    tree = _Tree(Frontier.parse(bundle.begin, bundle.frontier), known)
     mine = _Mine(OwnerKey.of(owner_certificate), bundle.disclosures(), on_event)
     for piece in bundle.pieces(checkpoint.size):
         mine.look_at(tree.frontier.size, piece)
@@ -135,13 +135,6 @@ def _check_ends(begin: int, checkpoint: Checkpoint, kept: Checkpoint | None, kno
             f"The bundle begins at entry {begin}, but you have checked the log up to {kept.size} only.",
             f"Fetch a bundle that begins at {kept.size} or before.",
         )
-
-
-def _frontier(bundle: Bundle) -> Frontier:
-    try:
-        return Frontier.parse(bundle.begin, bundle.frontier)
-    except TreeError as error:
-        raise AuditError("bundle-form", error.message, error.advice) from None
 
 
 class _Tree:

@@ -128,6 +128,8 @@ class Bundle:
         self.vkey = self._text("vkey", VKEY_MAX).removesuffix("\n")
         self.begin = self._number("from")
         self.frontier = self._small("frontier", 63 * HASH_SIZE)
+        if len(self.frontier) != self.begin.bit_count() * HASH_SIZE:
+            raise _malformed("its frontier is not that of a log of its size")
 
     def pieces(self, end: int) -> Iterator[list[bytes]]:
         """The entries from `begin` up to `end`, the size of the checkpoint, in pieces. Raises AuditError."""

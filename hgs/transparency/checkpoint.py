@@ -69,6 +69,11 @@ def open_checkpoint(note: bytes, key: VerifierKey) -> Checkpoint:
     return checkpoint
 
 
+def origin_of(note: bytes) -> str:
+    """The log that a checkpoint claims to be of, to find its key by; nothing is verified."""
+    return note.partition(b"\n")[0].decode("utf-8", "replace")
+
+
 def parse_checkpoint(text: str) -> Checkpoint:
     """Read the text of a checkpoint, of which nothing is verified. Raises NoteError."""
     lines = text.split("\n")

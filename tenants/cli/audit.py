@@ -12,14 +12,15 @@ import click
 from hgs.keyprotection.certificates import grouped
 from hgs.transparency.audit import Report, Tally, verify_bundle
 from hgs.transparency.bundle import Bundle
-from hgs.transparency.checkpoint import open_checkpoint
+from hgs.transparency.checkpoint import open_checkpoint, origin_of
 from hgs.transparency.event import KeyEvent
 from hgs.transparency.note import NOTE_MAX, VKEY_MAX, VerifierKey
+from hgs.transparency.proof import PROOF_MAX, parse_proof, prove_entry
 from portal.cli.failure import CliError
 from portal.cli.output import Format, output_option, show_record, show_rows
 from tenants.cli.audit_store import Audited, AuditStore, store_from
-from tenants.cli.files import read_limited, read_text
-from tenants.cli.owner import EXISTING
+from tenants.cli.files import read_limited, read_text, write_file
+from tenants.cli.owner import EXISTING, WRITABLE
 from tenants.cli.owner_certificate import PublicOwner, read_public_owner
 
 STORE_OPTION = click.option(
@@ -91,6 +92,41 @@ def key(key: str, replace: bool, store: Path | None, output: Format) -> None:
     store_from(store).pin(parsed, replace=replace)
     record = {"log": parsed.name, "key": str(parsed), "key_hash": grouped(parsed.fingerprint)}
     show_record(record, [("log", "Log"), ("key", "Key"), ("key_hash", "SHA-256 of the key")], output)
+
+
+@audit.command()
+@click.argument("bundle", type=EXISTING)
+@click.option("--index", type=click.IntRange(0), required=True, help="Number of the entry, as verify --list shows it.")
+@click.option("--out", "-o", type=WRITABLE, required=True, help="File to write, such as entry.tlog-proof.")
+@click.option("--key", help="The log's verifier key, or a file that holds it; the known one otherwise.")
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+@STORE_OPTION
+def prove(bundle: Path, index: int, out: Path, key: str | None, force: bool, store: Path | None) -> None:
+    """Write the proof of one entry of yours in a BUNDLE, for somebody else.
+
+    Whoever gets it can read that entry and no other, and check it with gf audit check.
+    """
+    with bundle.open("rb") as file:
+        known = _key_for(Bundle(file), key, store_from(store))
+        proof = prove_entry(file, known, index)
+    write_file(out, proof.serialise(), force=force)
+    click.echo(f"{out} is written. It proves entry {index} to whoever knows the log's key, and shows what it says.")
+
+
+@audit.command()
+@click.argument("proof", type=EXISTING)
+@click.option("--key", help="The log's verifier key, or a file that holds it; the known one otherwise.")
+@STORE_OPTION
+@output_option
+def check(proof: Path, key: str | None, store: Path | None, output: Format) -> None:
+    """Check the PROOF of one entry, and show what the entry says."""
+    parsed = parse_proof(read_limited(proof, PROOF_MAX))
+    known = _parse_key(key) if key is not None else store_from(store).key(origin_of(parsed.note))
+    if known is None:
+        raise CliError("The log of this proof is not known here.", "Give --key KEY, from the administrator of HGS.")
+    checkpoint, event = parsed.verify(known)
+    record = {"log": checkpoint.origin, "size": checkpoint.size, "owner": event.owner, **_row(parsed.index, event)}
+    show_record(record, [(name, name.replace("_", " ").capitalize()) for name in record], output)
 
 
 class _Entries:

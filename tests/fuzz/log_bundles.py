@@ -1,10 +1,11 @@
-"""Bundles of the key log: whole archives, and members that the harness puts into one, behind its checksums."""
+"""Bundles of the key log, whole or as members that the harness puts into one, behind its checksums; and proofs."""
 
 import io
 from contextlib import suppress
 
 from hgs.transparency.audit import verify_bundle
-from hgs.transparency.errors import AuditError, NoteError
+from hgs.transparency.errors import AuditError, NoteError, TransparencyError
+from hgs.transparency.proof import parse_proof
 from tests.fuzz.harness import run
 from tests.hgs.transparency.bundles import VKEY, log_of, members_of, zipped
 from tests.hgs.transparency.events import OWNER
@@ -27,6 +28,12 @@ def check(data: bytes) -> None:
     if len(parts) == len(NAMES):
         given = dict(zip(NAMES, parts, strict=True))
         data = zipped({"checkpoint": CHECKPOINT, "vkey": str(VKEY).encode(), **given})
+    with suppress(AuditError):
+        proof = parse_proof(data)
+        assert proof.serialise() == data
+        with suppress(TransparencyError):
+            checkpoint, event = proof.verify(VKEY)
+            assert (checkpoint, event) == (LOG.checkpoint(), LOG.entries[proof.index].event)
     found = []
     with suppress(AuditError, NoteError):
         report = verify_bundle(

@@ -1,5 +1,6 @@
 """``python -m tests.fuzz.seeds``: writes the seeds of each corpus with the project's own writers."""
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -32,6 +33,7 @@ from hgs.keyprotection.revocation import write_notice
 from hgs.keyprotection.secret import Secret
 from hgs.transparency.checkpoint import Checkpoint, sign_checkpoint, signing_key
 from hgs.transparency.note import sign_note
+from hgs.transparency.proof import prove_entry
 from hgs.transparency.tiles import serialise_entries
 from hgs.wire import certbag, hgsa, kps, rtpm
 from hgs.wire.negotiate import write_header
@@ -225,7 +227,14 @@ def log_entries() -> Seeds:
 
 def log_bundles() -> Seeds:
     whole, rest = LOG.bundle(), LOG.bundle(5)
-    return {"whole": whole, "rest": rest, "whole-members": members(whole), "rest-members": members(rest)}
+    proof = prove_entry(io.BytesIO(rest), VKEY, 6).serialise()
+    return {
+        "whole": whole,
+        "rest": rest,
+        "whole-members": members(whole),
+        "rest-members": members(rest),
+        "proof": proof,
+    }
 
 
 def key_protectors() -> Seeds:

@@ -294,3 +294,32 @@ def test_the_store_can_be_elsewhere(books: Books) -> None:
     books.verified(books.bundle(), "--key", str(VKEY), "--store", elsewhere)
     assert list(Path(elsewhere).glob("*/key"))
     assert not (books.folder / "config" / "gf" / "audit").exists()
+
+
+def test_one_entry_is_proven_to_somebody_else(pinned: Books) -> None:
+    proof = pinned.path("entry.tlog-proof")
+    assert "proves entry 4" in pinned.done("audit", "prove", pinned.bundle(), "--index", "4", "-o", proof)
+    elsewhere = ("--store", pinned.path("elsewhere"))
+    unknown = pinned.gf("audit", "check", proof, *elsewhere)
+    assert unknown.exit_code == 1
+    assert "The log of this proof is not known here." in unknown.stderr
+    found = json.loads(pinned.done("audit", "check", proof, "--key", str(VKEY), *elsewhere, "--output", "json"))
+    assert (found["index"], found["vm"], found["result"]) == (4, VM, "released")
+    assert found["owner"] == owner().guardian.fingerprint
+    assert "hv01" in pinned.done("audit", "check", proof), "the known key is taken where it is known"
+
+
+def test_a_proof_that_was_changed_is_refused(pinned: Books) -> None:
+    proof = pinned.folder / "entry.tlog-proof"
+    pinned.done("audit", "prove", pinned.bundle(), "--index", "4", "-o", str(proof))
+    proof.write_bytes(proof.read_bytes().replace(b"index 4", b"index 6"))
+    result = pinned.gf("audit", "check", str(proof))
+    assert result.exit_code == 1
+    assert "The proof does not show entry 6" in result.stderr
+
+
+def test_another_s_entry_is_not_proven_and_no_file_written(pinned: Books) -> None:
+    result = pinned.gf("audit", "prove", pinned.bundle(), "--index", "1", "-o", pinned.path("out"))
+    assert result.exit_code == 1
+    assert "The bundle does not show entry 1." in result.stderr
+    assert not (pinned.folder / "out").exists()
