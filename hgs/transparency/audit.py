@@ -123,6 +123,12 @@ def _check_ends(begin: int, checkpoint: Checkpoint, kept: Checkpoint | None, kno
                 f"The bundle's log has {checkpoint.size} entries, but {one.size} were signed before.",
                 "Fetch a new bundle. If it stays so, entries were taken out of the log; keep the bundle as evidence.",
             )
+        if one is not kept and one.size < begin:
+            raise AuditError(
+                "not-compared",
+                f"The bundle begins at entry {begin}, so nothing in it compares with the checkpoint of {one.size}.",
+                f"Fetch a bundle that begins at {one.size} or before.",
+            )
     if begin and kept is None:
         raise AuditError(
             "nothing-kept",
@@ -209,6 +215,12 @@ class _Mine:
 
     def _open(self, index: int, data: bytes) -> None:
         shown = self._next
+        if shown is not None and shown.index != index and self._is_of_another(shown):
+            raise AuditError(
+                "bundle-of-another",
+                "The bundle shows the entries of another owner than the one you named.",
+                "Name the owner it was made for, or fetch one for this owner. If you did, whoever makes it is lying.",
+            )
         if shown is None or shown.index > index:
             raise AuditError(
                 "entry-hidden",
@@ -224,6 +236,12 @@ class _Mine:
         self.machines.setdefault(event.vm, Tally()).add(event)
         if self._on_event is not None:
             self._on_event(index, event)
+
+    def _is_of_another(self, shown: Disclosure) -> bool:
+        try:
+            return parse_event(shown.event).owner != self._owner.fingerprint
+        except EntryError:
+            return False
 
     def _event(self, shown: Disclosure, data: bytes) -> KeyEvent:
         if not opens(parse_leaf(data), shown.event, shown.blinding):

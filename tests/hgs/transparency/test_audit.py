@@ -56,7 +56,7 @@ def test_a_whole_log_is_proven_with_every_entry_of_the_owner() -> None:
 def test_each_owner_has_a_bundle_of_his_own() -> None:
     bundle = LOG.bundle(disclosures=LOG.disclosures(owner=NEIGHBOUR))
     assert audit(bundle, owner=NEIGHBOUR).mine.total == 13
-    assert refusal(bundle, owner=OWNER).code == "entry-hidden"
+    assert refusal(bundle, owner=OWNER).code == "bundle-of-another"
 
 
 def test_a_stranger_s_audit_is_empty() -> None:
@@ -123,7 +123,12 @@ def test_an_entry_that_is_not_the_owner_s_is_found_out(index: int) -> None:
 
 def test_an_entry_of_the_neighbour_s_is_not_passed_off_as_the_owner_s() -> None:
     shown = sorted([*LOG.disclosures(), LOG.disclosures(owner=NEIGHBOUR)[0]], key=lambda one: one.index)
-    assert refusal(LOG.bundle(disclosures=shown)).code == "entry-not-yours"
+    assert refusal(LOG.bundle(disclosures=shown)).code == "bundle-of-another"
+    last = LOG.disclosures(owner=NEIGHBOUR)[-1]
+    assert last.index < 39
+    log = Log(LOG.entries[:39])
+    shown = [*(one for one in LOG.disclosures() if one.index < 37), last]
+    assert refusal(log.bundle(disclosures=shown)).code == "entry-not-yours"
 
 
 def test_an_event_from_before_the_bundle_begins_is_refused() -> None:
@@ -174,6 +179,11 @@ def test_a_log_that_is_shorter_than_before_is_found_out() -> None:
 def test_a_bundle_that_stops_before_a_checkpoint_seen_elsewhere_is_found_out() -> None:
     assert refusal(log_of(30).bundle(), seen=[LOG.checkpoint()]).code == "log-shrunk"
     assert audit(LOG.bundle(), seen=[LOG.checkpoint(), LOG.checkpoint(12)]).examined == 40
+
+
+def test_a_checkpoint_that_the_bundle_cannot_be_compared_with_is_not_passed_over() -> None:
+    assert refusal(LOG.bundle(20), LOG.checkpoint(20), seen=[LOG.checkpoint(19)]).code == "not-compared"
+    assert audit(LOG.bundle(20), LOG.checkpoint(20), seen=[LOG.checkpoint(20)]).examined == 20
 
 
 def test_two_views_of_one_log_are_found_out_by_a_checkpoint_seen_elsewhere() -> None:
