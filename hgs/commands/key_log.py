@@ -22,7 +22,7 @@ from hgs.selectors.key_log import LogKey
 from hgs.transparency.checkpoint import Checkpoint, sign_checkpoint
 from hgs.transparency.entry import KeyEvent, make_leaf
 from hgs.transparency.merkle import Frontier, leaf_hash
-from hgs.transparency.tiles import completed_tiles
+from hgs.transparency.tiles import completed_tiles, tile_root
 from portal.kernel.durability import orderly_transaction
 from portal.kernel.ids import new_id
 from portal.kernel.prepared import Prepared
@@ -151,8 +151,8 @@ def _keep_tiles(before: int, hashes: Sequence[bytes]) -> None:
         older = key_log.leaf_hashes(begin, min(end, before)) if begin < before else []
         return [*older, *hashes[max(begin - before, 0) : end - before]]
 
-    for level, index, tile in completed_tiles(before, before + len(hashes), leaf_hashes_of, key_log.tile_root_of):
-        LogTile.objects.create(level=level, index=index, hashes=tile)
+    for level, index, tile in completed_tiles(before, before + len(hashes), leaf_hashes_of, key_log.TileRoots()):
+        LogTile.objects.create(level=level, index=index, hashes=tile, root=tile_root(tile))
 
 
 def ensure_log() -> None:

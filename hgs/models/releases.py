@@ -61,11 +61,12 @@ class LogLeaf(models.Model):
 
 
 class LogTile(models.Model):
-    """A full tile of the tree: 256 hashes of 32 bytes (C2SP tlog-tiles), at ``index`` of ``level``."""
+    """A full tile of the tree: 256 hashes of 32 bytes (C2SP tlog-tiles), at ``index`` of ``level``, and their root."""
 
     level = models.PositiveSmallIntegerField()
     index = models.BigIntegerField()
     hashes = models.BinaryField()
+    root = models.BinaryField()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["level", "index"], name="hgs_log_tile_once")]

@@ -13,7 +13,7 @@ from hgs.transparency.checkpoint import Checkpoint, sign_checkpoint
 from hgs.transparency.checkpoint import signing_key as key_of
 from hgs.transparency.merkle import Frontier, leaf_hash
 from hgs.transparency.note import VerifierKey
-from hgs.transparency.tiles import WIDTH, TilePath, partial_tile, serialise_entries, tile_root
+from hgs.transparency.tiles import WIDTH, TilePath, partial_tile, serialise_entries
 from portal.kernel.errors import NotFound, Unavailable
 
 
@@ -84,7 +84,7 @@ def tile(path: TilePath) -> bytes:
         return serialise_entries(leaves(path.begin, path.begin + path.width))
     if path.width == WIDTH and (kept := kept_tile(path.level, path.index)) is not None:
         return kept
-    return partial_tile(path.level, path.index, path.width, leaf_hashes, tile_root_of)
+    return partial_tile(path.level, path.index, path.width, leaf_hashes, TileRoots())
 
 
 def leaves(begin: int, end: int) -> list[bytes]:
@@ -98,12 +98,23 @@ def leaf_hashes(begin: int, end: int) -> Sequence[bytes]:
     return [leaf_hash(leaf) for leaf in leaves(begin, end)]
 
 
-def tile_root_of(level: int, index: int) -> bytes:
-    """The root of a full tile, which stands for it on the level above."""
-    found = kept_tile(level, index)
-    if found is None:
-        raise Unavailable("key-log-damaged", "A tile of the key log is missing.", "Restore the database of HGS.")
-    return tile_root(found)
+class TileRoots:
+    """The roots of full tiles, each of which stands for its tile on the level above; a row of them is read at once."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[int, int], dict[int, bytes]] = {}
+
+    def __call__(self, level: int, index: int) -> bytes:
+        """The root of a tile. Raises Unavailable where the log has lost it."""
+        row = self._rows.get((level, index // WIDTH))
+        if row is None:
+            begin = index // WIDTH * WIDTH
+            found = LogTile.objects.filter(level=level, index__gte=begin, index__lt=begin + WIDTH)
+            row = {at: bytes(root) for at, root in found.values_list("index", "root")}
+            self._rows[level, index // WIDTH] = row
+        if index not in row:
+            raise Unavailable("key-log-damaged", "A tile of the key log is missing.", "Restore the database of HGS.")
+        return row[index]
 
 
 def kept_tile(level: int, index: int) -> bytes | None:
@@ -116,7 +127,8 @@ def frontier_at(wanted: int) -> Frontier:
     """The frontier of the log when it had ``wanted`` entries. Raises NotFound where it never had."""
     if not 0 <= wanted <= size():
         raise NotFound("no-such-size", f"The log never had {wanted} entries.")
-    return Frontier.parse(wanted, b"".join(_subtree(level, index) for level, index in _subtrees(wanted)))
+    roots = TileRoots()
+    return Frontier.parse(wanted, b"".join(_subtree(level, index, roots) for level, index in _subtrees(wanted)))
 
 
 def _subtrees(wanted: int) -> list[tuple[int, int]]:
@@ -129,7 +141,7 @@ def _subtrees(wanted: int) -> list[tuple[int, int]]:
     return found
 
 
-def _subtree(level: int, index: int) -> bytes:
+def _subtree(level: int, index: int, roots: TileRoots) -> bytes:
     """The hash of a perfect subtree, from the tile that holds its hash or the hashes right below."""
     within, rows = divmod(level, 8)
     begin, width = index << rows, 1 << rows
@@ -140,7 +152,7 @@ def _subtree(level: int, index: int) -> bytes:
     elif within == 0:
         row = list(leaf_hashes(begin, begin + width))
     else:
-        row = [tile_root_of(within - 1, at) for at in range(begin, begin + width)]
+        row = [roots(within - 1, at) for at in range(begin, begin + width)]
     tree = Frontier()
     tree.extend(row)
     return tree.root()

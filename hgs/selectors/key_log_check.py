@@ -80,4 +80,5 @@ def _upper_damage(size: int) -> str | None:
 
 
 def _is_kept(level: int, index: int, hashes: bytes) -> bool:
-    return key_log.kept_tile(level, index) == hashes
+    kept = LogTile.objects.filter(level=level, index=index).first()
+    return kept is not None and bytes(kept.hashes) == hashes and bytes(kept.root) == tile_root(hashes)

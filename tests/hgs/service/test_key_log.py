@@ -193,9 +193,10 @@ def test_a_log_that_was_cut_off_and_its_head_with_it_does_not_fit_its_checkpoint
     assert "checkpoint" in (damage() or "")
 
 
-def test_a_changed_tile_is_found(initialised: None) -> None:
+@pytest.mark.parametrize("change", [{"hashes": bytes(8192)}, {"root": bytes(32)}])
+def test_a_changed_tile_is_found(initialised: None, change: dict[str, bytes]) -> None:
     grow(256)
-    LogTile.objects.update(hashes=bytes(8192))
+    LogTile.objects.update(**change)
     assert "tile" in (damage() or "")
 
 
