@@ -67,7 +67,7 @@ class Node:
             "GF_VAR_DIR": str(self.folder),
         }
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, seconds: float = 120) -> str:
         """What a Python program in HGS's role printed. Raises NodeError."""
         done = subprocess.run(
             [sys.executable, *arguments],
@@ -75,7 +75,7 @@ class Node:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=seconds,
             check=False,
         )
         if done.returncode:

@@ -148,7 +148,7 @@ def _rows(found: Findings) -> list[tuple[str, str, str, str, bool]]:
 
 def _figures(found: Findings) -> list[str]:
     rows = [(name, target, seen, limit, "met" if met else "NOT MET") for name, target, seen, limit, met in _rows(found)]
-    return _table(("figure", "target", "seen", "cryptography alone", ""), rows)
+    return table(("figure", "target", "seen", "cryptography alone", ""), rows)
 
 
 def _costs(found: Findings) -> list[str]:
@@ -165,8 +165,8 @@ def _costs(found: Findings) -> list[str]:
     rows.append(("HTTP, Django, database, audit chain, event log", f"{rest:.2f}", "-"))
     rows.append(_cost("the host's own work, in the client", parts.host))
     rows.append(("HTTP in the client", f"{max(service.client_cpu_ms - parts.host.microseconds / 1e3, 0):.2f}", "-"))
-    table = _table(("processor time of one attestation", "ms", "its cryptography"), rows)
-    return [*table, "", _dominant(found, rest)]
+    lines = table(("processor time of one attestation", "ms", "its cryptography"), rows)
+    return [*lines, "", _dominant(found, rest)]
 
 
 def _cost(name: str, part: Part) -> tuple[str, str, str]:
@@ -190,10 +190,11 @@ def _rivals(found: Findings) -> list[str]:
     for rival in found.rivals:
         seen = f"{rival.per_second:.0f}" if rival.per_second else rival.note
         rows.append((rival.command, seen, f"{ours[rival.command].per_second:.0f}"))
-    return _table(("a process for each file", "per second", "in process here"), rows)
+    return table(("a process for each file", "per second", "in process here"), rows)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """Rows under a head, each column as wide as it must be."""
     widths = [max(len(str(row[at])) for row in (head, *rows)) for at in range(len(head))]
     lines = [
         "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *rows)

@@ -37,19 +37,19 @@ _LEAF: Final = PreparedInsert(LogLeaf)
 
 
 @dataclass
-class _Entry:
+class Entry:
     """What waits to be appended, and what became of it."""
 
     event: KeyEvent
     owner_certificate: bytes | None
-    release_id: UUID
+    release_id: UUID = field(default_factory=new_id)
     blinding: bytes = field(default_factory=lambda: os.urandom(32), repr=False)
     salt: bytes = field(default_factory=lambda: os.urandom(32), repr=False)
     is_done: bool = False
     failure: BaseException | None = None
 
 
-_waiting: list[_Entry] = []
+_waiting: list[Entry] = []
 _guard, _committing = threading.Lock(), threading.Lock()
 
 
@@ -58,9 +58,9 @@ def append(event: KeyEvent, owner_certificate: bytes | None, log: LogKey) -> UUI
 
     Returns once it is committed. Raises DatabaseError.
     """
-    entry = _Entry(event, owner_certificate, new_id())
+    entry = Entry(event, owner_certificate)
     if transaction.get_connection().in_atomic_block:  # whoever is in a transaction already commits for himself
-        _commit([entry], log)
+        commit([entry], log)
         return entry.release_id
     with _guard:
         _waiting.append(entry)
@@ -76,7 +76,7 @@ def _commit_waiting(log: LogKey) -> None:
     """Commit for those who wait, the caller among them: all of them share the outcome."""
     while batch := _take():
         try:
-            _commit(batch, log)
+            commit(batch, log)
         except BaseException as failure:  # noqa: BLE001 - each of those who wait raises it
             for entry in batch:
                 entry.failure = failure
@@ -84,14 +84,15 @@ def _commit_waiting(log: LogKey) -> None:
             entry.is_done = True
 
 
-def _take() -> list[_Entry]:
+def _take() -> list[Entry]:
     with _guard:
         batch = _waiting[:_MOST]
         del _waiting[:_MOST]
     return batch
 
 
-def _commit(batch: Sequence[_Entry], log: LogKey) -> None:
+def commit(batch: Sequence[Entry], log: LogKey) -> None:
+    """Append entries in one transaction. Raises DatabaseError; then none of them is in the log."""
     with orderly_transaction():
         size, frontier = _locked_head()
         leaves = [_leaf(entry) for entry in batch]
@@ -115,13 +116,13 @@ def _locked_head() -> tuple[int, Frontier]:
     return size, Frontier.parse(size, bytes(frontier))
 
 
-def _leaf(entry: _Entry) -> bytes:
+def _leaf(entry: Entry) -> bytes:
     return make_leaf(
         entry.event, entry.owner_certificate, salt=entry.salt, blinding=entry.blinding, nobody=os.urandom(32)
     )
 
 
-def _row(entry: _Entry, index: int) -> KeyRelease:
+def _row(entry: Entry, index: int) -> KeyRelease:
     event = entry.event
     return KeyRelease(
         id=entry.release_id,

@@ -46,7 +46,7 @@ def grow(entries: int) -> None:
     for begin in range(0, entries, 64):
         batch = range(begin, min(begin + 64, entries))
         events = [KeyEvent(at=AT, result="refused", reason=f"r{index}") for index in batch]
-        appending._commit([appending._Entry(event, None, uuid4()) for event in events], key_log.log_key())
+        appending.commit([appending.Entry(event, None) for event in events], key_log.log_key())
 
 
 def root_of(leaves: list[bytes]) -> bytes:
