@@ -43,6 +43,7 @@ Element = etree._Element
 
 UNSIGNED_INT_MAX: Final = 2**32 - 1
 _REFERENCE: Final = re.compile(rb"&(?!(?:amp|lt|gt|quot|#xD|#x9|#xA);)")
+_HAS_PREFIXES: Final = etree.XPath("boolean(//*[contains(name(), ':')])")
 _UNSIGNED: Final = re.compile(r"0|[1-9][0-9]{0,9}")
 
 
@@ -58,18 +59,21 @@ def parse_document(data: bytes, *, namespace: str, name: str, limit: int) -> Ele
     """
     if len(data) > limit:
         raise XmlFormError("document-too-large", f"The document has {len(data)} bytes; at most {limit} are allowed.")
-    if not data.lstrip(b" \t\r\n").startswith(b"<"):
+    if data[:1] != b"<" and not data.lstrip(b" \t\r\n").startswith(b"<"):
         raise XmlFormError("wrong-root", f"This is not a {name} document; it is not XML at all.")
     _refuse_markup(data)
     root = _parse(data)
-    for element in root.iter():
-        if element.prefix is not None:
-            raise XmlFormError("prefixed-name", f"The element {element.prefix}:… uses a namespace prefix.")
+    if _HAS_PREFIXES(root):
+        raise XmlFormError("prefixed-name", f"The element {_first_prefix(root)}:… uses a namespace prefix.")
     if root.tag != qualified(namespace, name):
         raise XmlFormError("wrong-root", f"This is not a {name} document of the namespace {namespace}.")
     if not _is_canonical(root, data):
         raise XmlFormError("not-canonical", "The document is not in canonical form (exclusive C14N).")
     return root
+
+
+def _first_prefix(root: Element) -> str:
+    return next(str(element.prefix) for element in root.iter() if element.prefix is not None)
 
 
 def _is_canonical(root: Element, data: bytes) -> bool:
@@ -80,11 +84,11 @@ def _is_canonical(root: Element, data: bytes) -> bool:
 
 
 def _refuse_markup(data: bytes) -> None:
-    if b"<!--" in data:
-        raise XmlFormError("comment", "The document contains a comment.")
-    if b"<!DOCTYPE" in data:
-        raise XmlFormError("document-type", "The document contains a document type declaration.")
     if b"<!" in data:
+        if b"<!--" in data:
+            raise XmlFormError("comment", "The document contains a comment.")
+        if b"<!DOCTYPE" in data:
+            raise XmlFormError("document-type", "The document contains a document type declaration.")
         raise XmlFormError("markup-declaration", "The document contains a CDATA section or a markup declaration.")
     if b"<?" in data:
         raise XmlFormError("processing-instruction", "The document contains a processing instruction or declaration.")
@@ -126,8 +130,9 @@ def _local_name(element: Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
-def _namespace(element: Element) -> str:
-    return element.tag[1:].partition("}")[0] if element.tag.startswith("{") else ""
+def _qualified_name(element: Element) -> tuple[str, str]:
+    namespace, _, name = element.tag.rpartition("}")
+    return namespace[1:], name
 
 
 class Fields:
@@ -137,18 +142,17 @@ class Fields:
     """
 
     def __init__(self, element: Element, attributes: tuple[str, ...] = (), optional: tuple[str, ...] = ()) -> None:
-        self.name = _local_name(element)
-        self.namespace = _namespace(element)
-        self._attributes = {str(key): str(value) for key, value in element.attrib.items()}
+        self.namespace, self.name = _qualified_name(element)
+        self._attributes = {str(key): str(value) for key, value in element.items()}
         for key in self._attributes:
             if key not in attributes and key not in optional:
                 raise XmlFormError("unknown-attribute", f"{self.name} has an attribute {key} that is not known.")
         for key in attributes:
             if key not in self._attributes:
                 raise XmlFormError("missing-attribute", f"{self.name} lacks its attribute {key}.")
-        if element.text or any(child.tail for child in element):
-            raise XmlFormError("stray-text", f"{self.name} contains text where only elements are allowed.")
         self._children = list(element)
+        if element.text or any(child.tail for child in self._children):
+            raise XmlFormError("stray-text", f"{self.name} contains text where only elements are allowed.")
 
     def attribute(self, name: str) -> str | None:
         """The attribute's value, None if it is absent."""
@@ -192,10 +196,11 @@ class Fields:
 
 def text_of(element: Element, attributes: tuple[str, ...] = ()) -> str:
     """The text of an element that has no children and only the named attributes."""
-    name = _local_name(element)
     if len(element):
+        name = _local_name(element)
         raise XmlFormError("unexpected-element", f"{name} contains an element where only text is allowed.")
-    if set(element.attrib) != set(attributes):
+    if set(element.keys()) != set(attributes):
+        name = _local_name(element)
         raise XmlFormError("unknown-attribute", f"{name} does not have exactly the attributes it should have.")
     return element.text or ""
 
