@@ -73,7 +73,7 @@ def parse_document(data: bytes, *, namespace: str, name: str, limit: int) -> Ele
 
 
 def _first_prefix(root: Element) -> str:
-    return next(str(element.prefix) for element in root.iter() if element.prefix is not None)
+    return next(str(element.prefix) for element in root.iter() if element.prefix)
 
 
 def _is_canonical(root: Element, data: bytes) -> bool:
