@@ -8,7 +8,7 @@ and read, nothing else). They need no Django. Every failure is one of HgsUnreach
 import base64
 import json
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any, Final, Protocol
@@ -47,6 +47,8 @@ __all__ = [
 
 _BEFORE_THE_TICKET: Final = (hgsa.OperationModeErrorReply, hgsa.UnavailableErrorReply)
 """What HGS answers before it looks at a ticket; neither decides about a host."""
+MAX_BUNDLE: Final = 1 << 30
+"""Bytes of a key log's bundle: above what a log of ten million entries needs."""
 _ROLL_PATH: Final = kps.ROLL_PATH.format(version="v2.0")
 
 
@@ -283,6 +285,43 @@ class FabricClient:
         if not isinstance(revoked, int):
             raise HgsProtocolError("HGS did not say how many protectors it revoked.")
         return revoked
+
+    def key_events(
+        self, owner: str, vm: UUID | None = None, before: int | None = None, limit: int = 50
+    ) -> list[dict[str, Any]]:
+        """Releases and refusals of an owner's keys, newest first; of one VM, or below an index of the key log."""
+        params = {"owner": owner, "limit": str(limit)}
+        params |= {} if vm is None else {"vm": str(vm)}
+        params |= {} if before is None else {"before": str(before)}
+        found = self._json("GET", "/fabric/v1/key-events", params=params).get("events")
+        if not isinstance(found, list):
+            raise HgsProtocolError("HGS sent no list of key events.")
+        return found
+
+    def key_log_bundle(self, owner: str, from_size: int = 0) -> Iterator[bytes]:
+        """The bundle (ZIP) by which an owner checks the key log offline, in pieces.
+
+        ``from_size``: the size of the log at the checkpoint that the owner kept.
+        """
+        params = {"owner": owner, "from": str(from_size)}
+        answers = self._transport.receive("/fabric/v1/key-log/bundle", params=params, limit=MAX_BUNDLE)
+        for piece in answers:
+            if isinstance(piece, bytes):
+                yield piece
+            elif piece.status != 200:
+                raise _refusal(piece)
+            elif piece.media_type != "application/zip":
+                raise HgsProtocolError("HGS did not answer with a bundle.")
+
+    def key_log_key(self) -> str:
+        """The key that signs the key log's checkpoints, as a vkey (C2SP signed-note)."""
+        answer = self._transport.send("GET", "/KeyLog/key", limit=1024)
+        if answer.status != 200:
+            raise _refusal(answer)
+        try:
+            return answer.content.decode("ascii").removesuffix("\n")
+        except UnicodeDecodeError:
+            raise HgsProtocolError("The key of the key log is no text.") from None
 
     def _json(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, params: Mapping[str, str] | None = None

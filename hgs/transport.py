@@ -6,7 +6,8 @@ refused, so that the size limit counts what was received.
 
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -122,26 +123,58 @@ class Transport:
         Raises HgsUnreachable or HgsProtocolError; every HTTP status but a redirect is an answer.
         """
         deadline = time.monotonic() + self._timeout
+        with (
+            self._in_our_errors(),
+            self._client.stream(method, path, content=content, headers=headers, params=params) as response,
+        ):
+            body = _read(response, limit, deadline)
+        self._refuse_redirect(response)
+        return Answer(response.status_code, dict(response.headers), body)
+
+    def receive(self, path: str, *, params: Mapping[str, str] | None = None, limit: int) -> Iterator[Answer | bytes]:
+        """GET something long: first the answer, then, where its status is 200, its body in pieces.
+
+        The content of an answer of another status is read whole and comes with it. ``timeout`` bounds each piece, not
+        the whole. Raises like ``send``.
+        """
+        with self._in_our_errors(), self._client.stream("GET", path, params=params) as response:
+            self._refuse_redirect(response)
+            if response.status_code != 200:
+                content = _read(response, MAX_RESPONSE_BYTES, time.monotonic() + self._timeout)
+                yield Answer(response.status_code, dict(response.headers), content)
+                return
+            yield Answer(200, dict(response.headers), b"")
+            yield from _pieces(response, limit)
+
+    @contextmanager
+    def _in_our_errors(self) -> Iterator[None]:
         try:
-            with self._client.stream(method, path, content=content, headers=headers, params=params) as response:
-                body = _read(response, limit, deadline)
+            yield
         except httpx2.TimeoutException:
             raise HgsUnreachable(f"HGS at {self._client.base_url} did not answer in {self._timeout:g} s.") from None
         except (httpx2.TransportError, httpx2.InvalidURL) as error:
             raise HgsUnreachable(f"HGS at {self._client.base_url} cannot be reached: {error}.") from error
+
+    def _refuse_redirect(self, response: httpx2.Response) -> None:
         if 300 <= response.status_code < 400:
             raise HgsProtocolError(f"HGS at {self._client.base_url} answered with a redirect, which is not followed.")
-        return Answer(response.status_code, dict(response.headers), body)
 
 
 def _read(response: httpx2.Response, limit: int, deadline: float) -> bytes:
-    if response.headers.get("content-encoding", "identity") != "identity":
-        raise HgsProtocolError("HGS answered with a compressed body, which was not asked for.")
     body = bytearray()
-    for chunk in response.iter_bytes():
+    for chunk in _pieces(response, limit):
         body += chunk
-        if len(body) > limit:
-            raise HgsProtocolError(f"The answer of HGS is longer than {limit} bytes.")
         if time.monotonic() > deadline:
             raise HgsUnreachable("HGS did not finish its answer in time.")
     return bytes(body)
+
+
+def _pieces(response: httpx2.Response, limit: int) -> Iterator[bytes]:
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise HgsProtocolError("HGS answered with a compressed body, which was not asked for.")
+    size = 0
+    for chunk in response.iter_bytes():
+        size += len(chunk)
+        if size > limit:
+            raise HgsProtocolError(f"The answer of HGS is longer than {limit} bytes.")
+        yield chunk

@@ -37,10 +37,10 @@ def read_pdk(data: bytes) -> PdkFacts:
             details={"reason": error.code},
             fields={"file": f"Not a usable shielding data file. {error.message}"},
         ) from error
-    names = [_common_name(wrapping.signing_certificate) for wrapping in pdk.protector.guardians]
+    names = [common_name(wrapping.signing_certificate) for wrapping in pdk.protector.guardians]
     return PdkFacts(
         policy=_PROTECTION[pdk.policy],
-        owner_name=_common_name(pdk.protector.owner.signing_certificate),
+        owner_name=common_name(pdk.protector.owner.signing_certificate),
         owner_fingerprint=pdk.owner_fingerprint,
         guardians=[
             {"name": name, "fingerprint": fingerprint}
@@ -50,7 +50,7 @@ def read_pdk(data: bytes) -> PdkFacts:
     )
 
 
-def _common_name(certificate: bytes) -> str:
+def common_name(certificate: bytes) -> str:
     """What the certificate calls its holder; shown beside the fingerprint, never instead of it."""
     found = x509.load_der_x509_certificate(certificate).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(found[0].value)[:200] if found else ""

@@ -71,6 +71,13 @@ def decide_remove_shielding_data(actor: Actor, data: ShieldingData) -> Decision:
     return Allowed()
 
 
+def decide_own_keys(actor: Actor) -> Decision:
+    """Whether the actor is somebody who can own keys: a tenant. Fabric administrators read no account of keys."""
+    if actor.has(Role.TENANT):
+        return Allowed()
+    return Denial("Only tenants open the account of their keys.", "not-a-tenant")
+
+
 def _decide_console(vm: VirtualMachine) -> Decision:
     if vm.is_shielded:
         where = _ssh_target(vm)

@@ -2,6 +2,7 @@
 
 from tenants.models.idempotency import IdempotencyKey
 from tenants.models.plan import Plan, Subscription, SubscriptionState
+from tenants.models.proven_owner import ProvenOwner
 from tenants.models.shielding_data import ShieldingData
 from tenants.models.virtual_machine import Protection, VirtualMachine, VmState
 
@@ -9,6 +10,7 @@ __all__ = [
     "IdempotencyKey",
     "Plan",
     "Protection",
+    "ProvenOwner",
     "ShieldingData",
     "Subscription",
     "SubscriptionState",

@@ -20,6 +20,7 @@ from tenants.models import ShieldingData
 from tenants.policy import decide_remove_shielding_data
 from tenants.selectors.scope import current_subscription
 from tenants.web import statuses
+from tenants.web.key_account import SHIELDING_DATA_PIVOTS
 
 REMOVE = ObjectCommand(
     "remove", "Remove", "trash-2", "tenants:shielding-data-remove", decide_remove_shielding_data, destructive=True
@@ -50,7 +51,7 @@ class ShieldingDataList(ObjectListView):
 
     access, rail, title = Access.TENANT, "shielding-data", "shielding data"
     table_class, commands = ShieldingDataTable, (REMOVE,)
-    template_name = "tenants/shielding_data_list.html"
+    template_name, pivots, pivot = "tenants/shielding_data_list.html", SHIELDING_DATA_PIVOTS, "files"
     empty = Empty("You have not uploaded shielding data yet.", "Upload a file", "tenants:shielding-data-new")
 
     def get_rows(self) -> QuerySet[ShieldingData]:
@@ -93,6 +94,7 @@ class ShieldingDataPage(ObjectDetailView):
                     Fact("Name", data.owner_name),
                     Fact("Certificate", fingerprint=data.owner_fingerprint,
                          help="SHA-256 of the owner's signing certificate; only its holder can change the file."),
+                    Fact("Keys", "Key account", reverse("tenants:key-account", args=[data.owner_fingerprint])),
                 ],
             ),
             FactGroup("Guardians", guardians or [Fact("Guardian", "none")]),

@@ -2,9 +2,11 @@
 
 from datetime import datetime
 
+from fabric.key_account import KeyEvent
 from portal.web import status
 from portal.web.status import Status
 from tenants.models import Protection, VirtualMachine, VmState
+from tenants.selectors.key_account import OwnerAccount
 from tenants.selectors.virtual_machines import heartbeat_is_stale
 
 
@@ -36,3 +38,20 @@ def heartbeat(vm: VirtualMachine, now: datetime) -> Status:
 def protection(value: str) -> Status:
     """How far a VM is protected from the fabric."""
     return status.shielded() if value == Protection.SHIELDED else status.encryption_supported()
+
+
+def key_event(event: KeyEvent) -> Status:
+    """A release or a refusal, with the reason in words."""
+    if event.released:
+        return status.running("Released")
+    return status.refused("Refused", event.message or event.reason)
+
+
+def not_yours() -> Status:
+    """An entry of one's own keys that names a VM one does not have."""
+    return status.warning("No VM of yours")
+
+
+def key_account(account: OwnerAccount) -> Status:
+    """Whether the reader has proven to hold the owner's key."""
+    return status.running("Open") if account.is_open else status.pending("Not proven yet")

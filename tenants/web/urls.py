@@ -1,16 +1,18 @@
 """Pages of the tenant portal."""
 
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, re_path
 
-from tenants.web import networks, shielding_data, virtual_machines, vm_commands
+from tenants.web import key_account, networks, shielding_data, virtual_machines, vm_commands
 
 app_name = "tenants"
+_OWNER = r"^key-account/(?P<owner>[0-9a-f]{64})/"
 urlpatterns: list[URLPattern] = [
     path("virtual-machines/", virtual_machines.VmList.as_view(), name="vms"),
     path("virtual-machines/new/", virtual_machines.VmNew.as_view(), name="vm-new"),
     path("virtual-machines/<uuid:pk>/", virtual_machines.VmPage.as_view(), name="vm"),
     path("virtual-machines/<uuid:pk>/configure/", virtual_machines.VmConfigure.as_view(), name="vm-configure"),
     path("virtual-machines/<uuid:pk>/activity/", virtual_machines.VmActivity.as_view(), name="vm-activity"),
+    path("virtual-machines/<uuid:pk>/keys/", virtual_machines.VmKeys.as_view(), name="vm-keys"),
     path("virtual-machines/<uuid:pk>/start/", vm_commands.VmStart.as_view(), name="vm-start"),
     path("virtual-machines/<uuid:pk>/stop/", vm_commands.VmStop.as_view(), name="vm-stop"),
     path("virtual-machines/<uuid:pk>/retry/", vm_commands.VmRetry.as_view(), name="vm-retry"),
@@ -23,6 +25,11 @@ urlpatterns: list[URLPattern] = [
     path(
         "shielding-data/<uuid:pk>/remove/", shielding_data.ShieldingDataRemove.as_view(), name="shielding-data-remove"
     ),
+    path("key-account/", key_account.OwnerList.as_view(), name="key-accounts"),
+    re_path(f"{_OWNER}$", key_account.OwnerPage.as_view(), name="key-account"),
+    re_path(f"{_OWNER}prove/$", key_account.OwnerProve.as_view(), name="key-account-prove"),
+    re_path(f"{_OWNER}close/$", key_account.OwnerClose.as_view(), name="key-account-close"),
+    re_path(f"{_OWNER}bundle/$", key_account.bundle, name="key-account-bundle"),
     path("networks/", networks.NetworkList.as_view(), name="networks"),
     path("subscription/", networks.choose_subscription, name="subscription"),
 ]

@@ -22,14 +22,17 @@ from portal.web.views import CommandView, Empty, Fact, FactGroup, ObjectDetailVi
 from tenants.commands.virtual_machines import NAME_RULE, create_vm
 from tenants.models import ShieldingData, VirtualMachine, VmState
 from tenants.quota import usage_of
+from tenants.selectors.key_account import entries_of_vm
 from tenants.selectors.scope import current_subscription
 from tenants.selectors.virtual_machines import virtual_machines
 from tenants.web import statuses
+from tenants.web.key_account import rows_of, shown
 from tenants.web.vm_commands import VM_COMMANDS
 
 PIVOTS = (
     PivotOf("dashboard", "Dashboard", "tenants:vm", with_object=True),
     PivotOf("configure", "Configure", "tenants:vm-configure", with_object=True),
+    PivotOf("keys", "Key account", "tenants:vm-keys", with_object=True),
     PivotOf("activity", "Activity", "tenants:vm-activity", with_object=True),
 )
 
@@ -124,6 +127,16 @@ class VmActivity(_VmPage):
             vm_jobs=[(job_status(job), job) for job in jobs],
             **kwargs,
         )
+
+
+class VmKeys(_VmPage):
+    """Every release and refusal of its keys that HGS wrote down."""
+
+    template_name, pivot = "tenants/vm_keys.html", "keys"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        account = shown(self.request, lambda before: entries_of_vm(self.actor, self.object, before))
+        return super().get_context_data(account=account, rows=rows_of(account), **kwargs)
 
 
 def _glance(vm: VirtualMachine) -> list[Fact | FactGroup]:
