@@ -7,11 +7,11 @@ carried to a machine without a network and back:
     gf-owner-challenge.1.<origin>.<account>.<owner>.<expires>.<token>
     gf-owner-proof.1.<challenge>.<certificate>.<signature>
 
-``origin`` (of the portal), ``account`` (its user name), the whole challenge, the certificate (DER) and the signature are
-base64url without padding. ``owner`` is the SHA-256 of the owner's signing certificate in hex, ``expires`` is in seconds
-since 1970, ``token`` 64 characters that only the portal understands: they bind the challenge to one account and to
-that portal. The signature is RSASSA-PSS-SHA256 over ``DOMAIN`` and the challenge: no other document that an owner signs
-begins so, and a proof made for one account or portal is none for another. There is one way to write each.
+``origin`` (of the portal), ``account`` (its user name), the whole challenge, the certificate (DER) and the signature
+are base64url without padding. ``owner`` is the SHA-256 of the owner's signing certificate in hex, ``expires`` is in
+seconds since 1970, ``token`` 64 characters that only the portal understands: they bind the challenge to one account and
+to that portal. The signature is RSASSA-PSS-SHA256 over ``DOMAIN`` and the challenge: no other document that an owner
+signs begins so, and a proof made for one account or portal is none for another. There is one way to write each.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from hgs.keyprotection.errors import GuardianError
 from hgs.keyprotection.guardian import GuardianKeys
 
 DOMAIN: Final = b"open-guarded-fabric: proof of an owner's key, version 1\n"
-CHALLENGE_MAX: Final = 1024
+CHALLENGE_MAX: Final = 2048
 PROOF_MAX: Final = 16 * 1024
 TOKEN_LENGTH: Final = 64
 _CHALLENGE: Final = "gf-owner-challenge.1"
@@ -43,7 +43,9 @@ _ORIGIN_MAX, _ACCOUNT_MAX = 300, 150
 class OwnerProofError(Exception):
     """A challenge or proof that is refused. ``code`` is stable, ``message`` says what, ``advice`` what to do."""
 
-    def __init__(self, code: str, message: str, advice: str = "Ask the portal for a new challenge and sign that.") -> None:
+    def __init__(
+        self, code: str, message: str, advice: str = "Ask the portal for a new challenge and sign that."
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
@@ -52,7 +54,7 @@ class OwnerProofError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """What the portal asks an owner to sign: which account, where, of which owner, until when (aware, whole seconds)."""
+    """What the portal asks an owner to sign: account, place, owner, until when (aware, whole seconds)."""
 
     origin: str
     account: str

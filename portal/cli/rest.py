@@ -93,6 +93,12 @@ class RestClient(AbstractContextManager["RestClient"]):
     ) -> None:
         self._http.close()
 
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of the portal, as a browser would say them."""
+        url = httpx2.URL(self._connection.url)
+        return f"{url.scheme}://{url.netloc.decode()}"
+
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Any:
         """The JSON of a GET."""
         return self.request("GET", path, params=params)

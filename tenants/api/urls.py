@@ -1,8 +1,8 @@
 """REST routes of tenants, below /api/v1/."""
 
-from django.urls import path
+from django.urls import path, re_path
 
-from tenants.api import shielding_data, virtual_machines
+from tenants.api import key_account, shielding_data, virtual_machines
 
 app_name = "tenants-api"
 urlpatterns = [
@@ -13,6 +13,13 @@ urlpatterns = [
     path("virtual-machines/<uuid:pk>/stop/", virtual_machines.VmStop.as_view(), name="vm-stop"),
     path("virtual-machines/<uuid:pk>/retry/", virtual_machines.VmRetry.as_view(), name="vm-retry"),
     path("virtual-machines/<uuid:pk>/console/", virtual_machines.VmConsole.as_view(), name="vm-console"),
+    path("key-account/", key_account.Entries.as_view(), name="key-account"),
+    path("key-account/owners/", key_account.Owners.as_view(), name="key-account-owners"),
+    path("key-account/challenges/", key_account.Challenges.as_view(), name="key-account-challenges"),
+    path("key-account/proofs/", key_account.Proofs.as_view(), name="key-account-proofs"),
+    re_path(r"^key-account/proofs/(?P<owner>[0-9a-f]{64})/$", key_account.Proof.as_view(), name="key-account-proof"),
+    path("key-account/bundle/", key_account.Bundle.as_view(), name="key-account-bundle"),
+    path("key-account/log-key/", key_account.LogKey.as_view(), name="key-account-log-key"),
     path("shielding-data/", shielding_data.ShieldingDataList.as_view(), name="shielding-data"),
     path("shielding-data/<uuid:pk>/", shielding_data.ShieldingDataDetail.as_view(), name="shielding-data-file"),
     path("shielding-data/<uuid:pk>/templates/", shielding_data.Templates.as_view(), name="shielding-data-templates"),

@@ -52,7 +52,11 @@ def prove_owner(actor: Actor, *, proof: str) -> ProvenOwner:
         proven, created = ProvenOwner.objects.update_or_create(
             user_id=actor.id,
             owner_fingerprint=verified.challenge.owner,
-            defaults={"owner_name": common_name(verified.certificate)[:200], "proven_at": timezone.now(), "proven_via": actor.via[:64]},
+            defaults={
+                "owner_name": common_name(verified.certificate)[:200],
+                "proven_at": timezone.now(),
+                "proven_via": actor.via[:64],
+            },
         )
         if created:
             _record(actor, proven.owner_fingerprint, "key-account:opened", "Opened the account of keys of an owner")

@@ -31,9 +31,7 @@ class ProvenOwner(models.Model):
 
     class Meta:
         ordering = ["owner_name", "owner_fingerprint"]
-        constraints = [
-            models.UniqueConstraint(fields=["user", "owner_fingerprint"], name="tenants_owner_proven_once")
-        ]
+        constraints = [models.UniqueConstraint(fields=["user", "owner_fingerprint"], name="tenants_owner_proven_once")]
 
     def __str__(self) -> str:
         return f"{self.owner_name} {self.owner_fingerprint[:16]}".strip()

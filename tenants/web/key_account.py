@@ -201,8 +201,10 @@ class OwnerClose(CommandView):
         return reverse("tenants:key-accounts"), "key account"
 
     def consequences(self) -> list[str]:
-        return ["You no longer see the whole account of these keys here. A new proof of the owner's key opens it again.",
-                "HGS goes on logging every release and every refusal."]  # fmt: skip
+        return [
+            "You no longer see the whole account of these keys. A new proof of the owner's key opens it again.",
+            "HGS goes on logging every release and every refusal.",
+        ]
 
     def run(self, data: dict[str, Any]) -> Outcome:  # noqa: ARG002
         close_key_account(self.actor, owner=self.object.fingerprint)

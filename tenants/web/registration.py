@@ -37,7 +37,12 @@ from tenants.web.quick_start import QUICK_START
 API = ApiRoutes(
     "tenants",
     "tenants.api.urls",
-    lists=("tenants-api:subscriptions", "tenants-api:virtual-machines", "tenants-api:shielding-data"),
+    lists=(
+        "tenants-api:subscriptions",
+        "tenants-api:virtual-machines",
+        "tenants-api:shielding-data",
+        "tenants-api:key-account-owners",
+    ),
 )
 
 
