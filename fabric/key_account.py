@@ -4,8 +4,6 @@ The fabric's token reads the entries of every owner. Who may see which of them i
 (:mod:`tenants.selectors.key_account`); nothing of it is kept here.
 """
 
-import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,65 +12,43 @@ from uuid import UUID
 
 from fabric.guardian_service import fabric_client
 from hgs.client import HgsProtocolError
+from hgs.transparency.entry import KeyEvent
+from hgs.transparency.errors import TransparencyError
+from hgs.transparency.note import VerifierKey
 
 PAGE_LENGTH: Final = 50
-_VKEY: Final = re.compile(r"[^\s+]{1,128}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{43,48}={0,2}", re.ASCII)
-_HASH: Final = re.compile(r"(?:[0-9a-f]{64})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class KeyEvent:
-    """One release or refusal of HGS. Hashes are SHA-256 in hex, empty where HGS knew none.
+class LoggedEvent:
+    """A release or refusal, and its place in the key log. Its `vm` is what the host said; HGS cannot check it."""
 
-    `vm` is what the host said; HGS cannot check it. `index` is the entry's place in the key log.
-    """
-
-    index: int | None
-    at: datetime
-    released: bool
-    reason: str
-    message: str
-    protector: str
-    egress: str
-    vm: UUID | None
-    owner: str
-    guardian: str
-    host: str
-    host_name: str
-    certificate: str
-    verdict: UUID | None
-    offline: int
-
-
-@dataclass(frozen=True, slots=True)
-class KeyLogKey:
-    """The key that signs the key log. `fingerprint`: SHA-256 of `vkey`, for people to compare."""
-
-    vkey: str
+    index: int
+    event: KeyEvent
 
     @property
-    def fingerprint(self) -> str:
-        return hashlib.sha256(self.vkey.encode()).hexdigest()
+    def vm(self) -> UUID | None:
+        return UUID(self.event.vm) if self.event.vm else None
 
 
 def key_events(
     owner: str, *, vm: UUID | None = None, before: int | None = None, limit: int = PAGE_LENGTH
-) -> list[KeyEvent]:
+) -> list[LoggedEvent]:
     """An owner's entries, newest first. Raises `Unavailable`, `Conflict` (`hgs-refused`)."""
     with fabric_client() as client:
-        events = [_event(item) for item in client.key_events(owner, vm, before, limit)]
-        if any(event.owner != owner or (vm is not None and event.vm != vm) for event in events):
+        found = [_logged(item) for item in client.key_events(owner, vm, before, limit)]
+        if any(one.event.owner != owner or (vm is not None and one.vm != vm) for one in found):
             raise HgsProtocolError("HGS sent entries that were not asked for.")
-        return events
+        return found
 
 
-def key_log_key() -> KeyLogKey:
-    """The key of the log as HGS tells it. Raises `Unavailable`, `Conflict`."""
+def key_log_key() -> VerifierKey:
+    """The key that signs the log, as HGS tells it. Raises `Unavailable`, `Conflict`."""
     with fabric_client() as client:
-        text = client.key_log_key()
-        if not _VKEY.fullmatch(text):
-            raise HgsProtocolError("HGS did not answer with the key of its key log.")
-        return KeyLogKey(text)
+        try:
+            return VerifierKey.parse(client.key_log_key())
+        except TransparencyError as error:
+            raise HgsProtocolError("HGS did not answer with the key of its key log.") from error
 
 
 def key_log_bundle(owner: str, from_size: int = 0) -> Iterator[bytes]:
@@ -95,55 +71,14 @@ def _joined(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-def _event(item: Any) -> KeyEvent:
+def _logged(item: Any) -> LoggedEvent:
     """Read an entry strictly: a page must not show what HGS did not say. Raises HgsProtocolError."""
     try:
-        return KeyEvent(
-            index=None if item["index"] is None else _count(item["index"]),
-            at=_moment(item["at"]),
-            released={"released": True, "refused": False}[item["result"]],
-            reason=_text(item["reason"]),
-            message=_text(item["message"]),
-            protector=_hash(item["protector"]),
-            egress=_hash(item["egress"]),
-            vm=_id(item["vm"]),
-            owner=_hash(item["owner"]),
-            guardian=_hash(item["guardian"]),
-            host=_text(item["host"]),
-            host_name=_text(item["host_name"]),
-            certificate=_text(item["certificate"]),
-            verdict=_id(item["verdict"]),
-            offline=_count(item["offline"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        fields = dict(item)
+        index = fields.pop("index")
+        event = KeyEvent(**{**fields, "at": datetime.fromisoformat(fields["at"])})
+    except (KeyError, TypeError, ValueError, TransparencyError) as error:
         raise HgsProtocolError("HGS sent an entry of its key log that cannot be read.") from error
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > 500:
-        raise ValueError("no text, or too long")
-    return value
-
-
-def _hash(value: object) -> str:
-    text = _text(value)
-    if not _HASH.fullmatch(text):
-        raise ValueError("no hash")
-    return text
-
-
-def _count(value: object) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError("no count")
-    return value
-
-
-def _moment(value: object) -> datetime:
-    at = datetime.fromisoformat(_text(value))
-    if at.tzinfo is None:
-        raise ValueError("a time without its zone")
-    return at
-
-
-def _id(value: object) -> UUID | None:
-    return UUID(_text(value)) if value else None
+    if type(index) is not int or index < 0:
+        raise HgsProtocolError("HGS sent an entry that has no place in its key log.")
+    return LoggedEvent(index, event)

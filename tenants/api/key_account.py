@@ -25,14 +25,14 @@ from tenants.web.key_account import bundle_response, origin_of
 class EntrySerializer(serializers.Serializer[Any]):
     """One release or refusal. Fingerprints and hashes are SHA-256 in hex, empty where HGS knew none."""
 
-    index = serializers.IntegerField(source="event.index", allow_null=True, help_text="Its place in the key log.")
+    index = serializers.IntegerField(help_text="Its place in the key log.")
     at = serializers.DateTimeField(source="event.at")
-    result = serializers.SerializerMethodField()
+    result = serializers.ChoiceField(source="event.result", choices=["released", "refused"])
     reason = serializers.CharField(source="event.reason", help_text="Code of a refusal.")
     message = serializers.CharField(source="event.message", help_text="The refusal in words.")
     protector = serializers.CharField(source="event.protector", help_text="The key protector that HGS got.")
     egress = serializers.CharField(source="event.egress", help_text="The key protector that HGS gave back.")
-    vm = serializers.UUIDField(source="event.vm", allow_null=True, help_text="As the host says; HGS cannot check it.")
+    vm = serializers.CharField(source="event.vm", help_text="Its id as the host says, or empty; HGS cannot check it.")
     vm_name = serializers.CharField(help_text="Where it is or was a VM of yours.")
     whose = serializers.ChoiceField(choices=[each.value for each in Whose])
     owner = serializers.CharField(source="event.owner")
@@ -42,11 +42,8 @@ class EntrySerializer(serializers.Serializer[Any]):
     certificate = serializers.CharField(
         source="event.certificate", help_text="Serial number of its health certificate."
     )
-    verdict = serializers.UUIDField(source="event.verdict", allow_null=True, help_text="HGS's verdict about the host.")
+    verdict = serializers.CharField(source="event.verdict", help_text="Id of HGS's verdict about the host, or empty.")
     offline_starts = serializers.IntegerField(source="event.offline", help_text="Starts without HGS that it granted.")
-
-    def get_result(self, entry: Any) -> str:
-        return "released" if entry.event.released else "refused"
 
 
 class EntryPageSerializer(serializers.Serializer[Any]):
@@ -192,7 +189,8 @@ class LogKey(ApiView):
 
     @extend_schema(responses=LogKeySerializer)
     def get(self, request: Request) -> Response:  # noqa: ARG002
-        return Response(LogKeySerializer(key_log_key()).data)
+        key = key_log_key()
+        return Response(LogKeySerializer({"vkey": str(key), "fingerprint": key.fingerprint}).data)
 
 
 def _owner_data(account: OwnerAccount) -> dict[str, Any]:

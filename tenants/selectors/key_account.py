@@ -17,7 +17,8 @@ from uuid import UUID
 from django.db.models import Count
 
 from fabric import key_account
-from fabric.key_account import KeyEvent
+from fabric.key_account import LoggedEvent
+from hgs.transparency.entry import KeyEvent
 from portal.kernel.actor import Actor
 from portal.kernel.errors import Denied, Invalid, NotFound
 from portal.kernel.models import Job
@@ -54,6 +55,7 @@ class Whose(StrEnum):
 class Entry:
     """One entry with the VM it names, as its reader knows it; `vm_name` is empty for one that is not the reader's."""
 
+    index: int
     event: KeyEvent
     whose: Whose
     vm_name: str = ""
@@ -130,25 +132,25 @@ def index_in(text: str | None, name: str) -> int | None:
 
 
 def _page(actor: Actor, owner: str, vm: UUID | None, before: int | None) -> EntryPage:
-    events = key_account.key_events(owner, vm=vm, before=before, limit=PAGE_LENGTH + 1)
-    shown = events[:PAGE_LENGTH]
-    more = len(events) > PAGE_LENGTH and shown[-1].index is not None
-    return EntryPage(list(_marked(actor, shown)), shown[-1].index if more else None)
+    found = key_account.key_events(owner, vm=vm, before=before, limit=PAGE_LENGTH + 1)
+    shown = found[:PAGE_LENGTH]
+    return EntryPage(list(_marked(actor, shown)), shown[-1].index if len(found) > PAGE_LENGTH else None)
 
 
-def _marked(actor: Actor, events: Sequence[KeyEvent]) -> Iterable[Entry]:
-    ids = {event.vm for event in events if event.vm is not None}
+def _marked(actor: Actor, found: Sequence[LoggedEvent]) -> Iterable[Entry]:
+    ids = {one.vm for one in found if one.vm is not None}
     names = dict(VirtualMachine.objects.visible_to(actor).filter(pk__in=ids).values_list("pk", "name"))
     removed = _removed(actor, ids - names.keys())
-    for event in events:
-        if event.vm is None:
-            yield Entry(event, Whose.UNNAMED)
-        elif event.vm in names:
-            yield Entry(event, Whose.YOURS, names[event.vm])
-        elif event.vm in removed:
-            yield Entry(event, Whose.REMOVED, removed[event.vm])
+    for one in found:
+        if one.vm is None:
+            whose, name = Whose.UNNAMED, ""
+        elif one.vm in names:
+            whose, name = Whose.YOURS, names[one.vm]
+        elif one.vm in removed:
+            whose, name = Whose.REMOVED, removed[one.vm]
         else:
-            yield Entry(event, Whose.NOT_YOURS)
+            whose, name = Whose.NOT_YOURS, ""
+        yield Entry(one.index, one.event, whose, name)
 
 
 def _removed(actor: Actor, ids: Iterable[UUID]) -> dict[UUID, str]:

@@ -12,7 +12,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from fabric.key_account import KeyLogKey, key_log_key
+from fabric.key_account import key_log_key
+from hgs.transparency.note import VerifierKey
 from portal.kernel.errors import DomainError, NotFound
 from portal.web.access import Access, open_to
 from portal.web.commands import CommandButton
@@ -146,7 +147,7 @@ class OwnerPage(ObjectDetailView):
         )
 
 
-def _log_key() -> KeyLogKey | None:
+def _log_key() -> VerifierKey | None:
     try:
         return key_log_key()
     except DomainError:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from fabric.key_account import KeyEvent
+from hgs.transparency.entry import KeyEvent
 from portal.web import status
 from portal.web.status import Status
 from tenants.models import Protection, VirtualMachine, VmState
@@ -42,7 +42,7 @@ def protection(value: str) -> Status:
 
 def key_event(event: KeyEvent) -> Status:
     """A release or a refusal, with the reason in words."""
-    if event.released:
+    if event.is_release:
         return status.running("Released")
     return status.refused("Refused", event.message or event.reason)
 

@@ -12,8 +12,10 @@ from uuid import UUID
 import httpx2
 
 from hgs.client import FabricClient
+from hgs.transparency.checkpoint import signing_key
+from hgs.transparency.note import VerifierKey
 
-VKEY = "hgs.example/key-log+0a1b2c3d+AUpCQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="
+VKEY = str(VerifierKey.of("hgs.example/key-log", signing_key(bytes(range(32)))))
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 VERDICT = UUID("8b8f2a52-66c1-4b5c-9b5a-0d8d0a0f1c11")
 
@@ -31,7 +33,7 @@ class FakeKeyLog:
         index = len(self.events)
         event = {
             "index": index, "at": (NOON + timedelta(minutes=index)).isoformat(), "result": "released", "reason": "",
-            "message": "", "protector": f"{index:064x}", "egress": "e" * 64, "vm": str(vm) if vm else None,
+            "message": "", "protector": f"{index:064x}", "egress": "e" * 64, "vm": str(vm) if vm else "",
             "owner": owner, "guardian": "9" * 64, "host": "7" * 64, "host_name": "hv01", "certificate": "1f",
             "verdict": str(VERDICT), "offline": 0,
         }  # fmt: skip
@@ -41,7 +43,7 @@ class FakeKeyLog:
 
     def refuse(self, owner: str, vm: UUID | None = None, **more: Any) -> dict[str, Any]:
         said = {"reason": "certificate-expired", "message": "The health certificate is over.", "egress": ""}
-        return self.add(owner, vm, result="refused", verdict=None, **(said | more))
+        return self.add(owner, vm, result="refused", verdict="", **(said | more))
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
         self.requests.append(request)
