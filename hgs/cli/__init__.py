@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from hgs.cli import approving, artefacts, host_trust, mode, people, policies, records, signer, trace, trusting
+from hgs.cli import approving, artefacts, host_trust, key_log, mode, people, policies, records, signer, trace, trusting
 from hgs.cli.mode import mode_options
 from hgs.cli.node import on_node
 from portal.cli.output import Format, output_option, show_record, show_rows
@@ -116,7 +116,9 @@ def certificates(actor: "Actor", output: Format) -> None:
     show_rows(rows, [*columns, ("not_after", "VALID UNTIL"), ("fingerprint", "SHA-256")], output)
 
 
-_MODULES: Final = (approving, trusting, host_trust, artefacts, policies, records, mode, people, signer, trace)
+_MODULES: Final = (
+    approving, trusting, host_trust, artefacts, policies, records, key_log, mode, people, signer, trace,
+)  # fmt: skip
 for _module in _MODULES:
     for _command in _module.COMMANDS:
         hgs.add_command(_command)

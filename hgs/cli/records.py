@@ -1,6 +1,6 @@
 """``gf hgs``: what happened: attestations and key releases."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -9,7 +9,7 @@ from portal.cli.failure import CliError
 from portal.cli.output import Format, output_option, show_record, show_rows
 
 if TYPE_CHECKING:
-    from hgs.models import Attestation
+    from hgs.models import Attestation, KeyRelease
     from portal.kernel.actor import Actor
 
 
@@ -91,29 +91,49 @@ def _show_attestation(found: "Attestation", output: Format) -> None:
     show_record(record, fields, output)
 
 
+_RELEASE_COLUMNS: Final = (
+    ("log_index", "ENTRY"), ("at", "AT"), ("result", "RESULT"), ("host", "HOST"), ("vm", "VM"),
+    ("owner_begins", "OWNER"), ("offline_unwraps", "OFFLINE"), ("message", "REASON"),
+)  # fmt: skip
+
+
 @click.command()
+@click.option("--host", default="", help="To this host alone.")
+@click.option("--owner", default="", help="Of this owner alone: the fingerprint, or how it begins.")
+@click.option("--vm", default="", help="For this virtual machine alone: its id, as hosts say it.")
+@click.option("--result", type=click.Choice(["released", "refused"]), help="Of this result alone.")
+@click.option("--since", default="", metavar="YYYY-MM-DD", help="From this day on (UTC).")
+@click.option("--until", default="", metavar="YYYY-MM-DD", help="Until this day (UTC), and on it.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
 @output_option
 @on_node
-def releases(actor: "Actor", limit: int, output: Format) -> None:
+def releases(actor: "Actor", result: str | None, limit: int, output: Format, **filters: str) -> None:
     """List the latest key releases and refusals."""
-    from hgs.selectors.releases import releases as found
+    from hgs.selectors.releases import filtered
 
-    rows = [
-        {
-            "at": item.at.isoformat(timespec="seconds"),
-            "result": "released" if item.released else "refused",
-            "host": item.host_name or "unknown",
-            "owner": item.owner_fingerprint,
-            "protector": item.protector_hash,
-            "certificate_serial": item.certificate_serial,
-            "reason": item.reason,
-            "message": item.message,
-        }
-        for item in found(actor)[:limit]
-    ]
-    columns = [("at", "AT"), ("result", "RESULT"), ("host", "HOST"), ("protector", "PROTECTOR"), ("message", "REASON")]
-    show_rows(rows, columns, output)
+    found = filtered(actor, result=result or "", **filters)
+    show_rows([_release(item) for item in found[:limit]], _RELEASE_COLUMNS, output)
+
+
+def _release(item: "KeyRelease") -> dict[str, Any]:
+    return {
+        "log_index": item.log_index,
+        "at": item.at.isoformat(timespec="seconds"),
+        "result": "released" if item.released else "refused",
+        "host": item.host_name or "unknown",
+        "host_identity": item.host_identity,
+        "vm": str(item.vm_id) if item.vm_id else "",
+        "owner": item.owner_fingerprint,
+        "owner_begins": item.owner_fingerprint[:16],
+        "guardian": item.guardian_fingerprint,
+        "protector": item.protector_hash,
+        "egress": item.egress_hash,
+        "certificate_serial": item.certificate_serial,
+        "attestation": str(item.attestation_id) if item.attestation_id else "",
+        "offline_unwraps": item.offline_unwraps,
+        "reason": item.reason,
+        "message": item.message,
+    }
 
 
 @click.command("verify-log")

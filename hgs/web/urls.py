@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 from django.urls.resolvers import URLPattern
 
-from hgs.web import approvals, deeds, host_trust, switching, verdicts, views
+from hgs.web import approvals, deeds, host_trust, releases, switching, verdicts, views
 from hgs.web.signing_in import SignIn, SignOut
 
 
@@ -51,7 +51,7 @@ urlpatterns = [
     path("attestations/capture/", verdicts.capture_many, name="capture-many"),
     path("attestations/<uuid:attestation_id>/", verdicts.show_attestation, name="attestation"),
     path("attestations/<uuid:attestation_id>/capture", verdicts.capture_one, name="capture"),
-    path("releases/", views.list_releases, name="releases"),
+    path("releases/", releases.list_releases, name="releases"),
     path("diagnostics/", views.show_diagnostics, name="diagnostics"),
     path("keys/", views.list_keys, name="keys"),
     path("keys/signer/renew", switching.renew, name="renew-signer"),

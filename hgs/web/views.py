@@ -4,10 +4,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from hgs.models import PolicyVersion
-from hgs.selectors import keys, overview, policies, releases, trust
+from hgs.selectors import keys, overview, policies, trust
 from hgs.trace import Result, trace
 from hgs.web.access import context, page
-from hgs.web.lists import page_of
 from hgs.wire.kps import METADATA_PATH
 from portal.kernel.actor import Actor
 
@@ -45,13 +44,6 @@ def list_policies(request: HttpRequest, actor: Actor) -> HttpResponse:
     """The built-in policies and their state."""
     values = context(actor, "policies", policies=policies.policies(actor))
     return render(request, "hgs/policies.html", values)
-
-
-@page
-def list_releases(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """Every key released, and every one refused."""
-    found = page_of(request, releases.releases(actor))
-    return render(request, "hgs/releases.html", context(actor, "releases", page=found))
 
 
 @page
