@@ -107,11 +107,21 @@ _RELEASE_COLUMNS: Final = (
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
 @output_option
 @on_node
-def releases(actor: "Actor", result: str | None, limit: int, output: Format, **filters: str) -> None:
+def releases(
+    actor: "Actor",
+    host: str,
+    owner: str,
+    vm: str,
+    result: str | None,
+    since: str,
+    until: str,
+    limit: int,
+    output: Format,
+) -> None:
     """List the latest key releases and refusals."""
     from hgs.selectors.releases import filtered
 
-    found = filtered(actor, result=result or "", **filters)
+    found = filtered(actor, host=host, owner=owner, vm=vm, result=result or "", since=since, until=until)
     show_rows([_release(item) for item in found[:limit]], _RELEASE_COLUMNS, output)
 
 

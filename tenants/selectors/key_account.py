@@ -38,6 +38,11 @@ class OwnerAccount:
     proof: ProvenOwner | None
 
     @property
+    def label(self) -> str:
+        """What to call it: its name, which anybody can give a certificate, or how its fingerprint begins."""
+        return self.name or self.fingerprint[:16]
+
+    @property
     def is_open(self) -> bool:
         return self.proof is not None
 

@@ -18,7 +18,7 @@ from portal.kernel.errors import DomainError, NotFound
 from portal.web.access import Access, open_to
 from portal.web.commands import CommandButton
 from portal.web.tables import BaseTable, FingerprintColumn, NameColumn, NumberColumn, StatusColumn, TimeColumn
-from portal.web.views import CommandView, Empty, Fact, FactGroup, ObjectDetailView, ObjectListView, Outcome, PivotOf
+from portal.web.views import CommandView, Empty, ObjectDetailView, ObjectListView, Outcome, PivotOf
 from portal.web.views.base import ShellRequest
 from tenants.commands.owner_proof import close_key_account, new_challenge, prove_owner
 from tenants.owner_proof import PROOF_MAX
@@ -65,7 +65,7 @@ def rows_of(account: Shown) -> list[tuple[Any, Any]]:
 class OwnerTable(BaseTable):
     name = NameColumn(
         url=lambda one: reverse("tenants:key-account", args=[one.fingerprint]), icon=lambda _: "key-round",
-        verbose_name="Owner", empty_values=(),
+        accessor="label", verbose_name="Owner",
     )  # fmt: skip
     state = StatusColumn(of=statuses.key_account, accessor="is_open", verbose_name="Your account of keys")
     fingerprint = FingerprintColumn(verbose_name="Certificate")
@@ -74,9 +74,6 @@ class OwnerTable(BaseTable):
 
     class Meta(BaseTable.Meta):
         narrow = ("name", "state")
-
-    def render_name(self, value: str, record: OwnerAccount) -> str:
-        return value or record.fingerprint[:16]
 
 
 class OwnerList(ObjectListView):
@@ -106,7 +103,7 @@ class OwnerPage(ObjectDetailView):
         return key_account.account_of(self.actor, self.kwargs["owner"])
 
     def get_title(self) -> str:
-        return self.object.name or self.object.fingerprint[:16]
+        return self.object.label
 
     def get_status(self) -> Any:
         return statuses.key_account(self.object)
@@ -122,15 +119,6 @@ class OwnerPage(ObjectDetailView):
             CommandButton("close", "Close", "lock", reverse("tenants:key-account-close", args=[owner]), closed,
                           destructive=True),
         ]  # fmt: skip
-
-    def get_glance(self) -> list[Fact | FactGroup]:
-        account = self.object
-        help_text = "SHA-256 of the owner's signing certificate, as in your shielding data."
-        facts = [Fact("Owner's certificate", fingerprint=account.fingerprint, help=help_text)]
-        facts.append(Fact("Shielding data files", str(account.files)))
-        if account.proof:
-            facts.append(Fact("Proven", at=account.proof.proven_at))
-        return [*facts]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         account = None
@@ -173,7 +161,7 @@ class OwnerProve(CommandView):
 
     def get_parent(self) -> tuple[str, str]:
         url = reverse("tenants:key-account", args=[self.object.fingerprint])
-        return url, self.object.name or "key account"
+        return url, self.object.label
 
     def run(self, data: dict[str, Any]) -> Outcome:
         proven = prove_owner(self.actor, proof=data["proof"])

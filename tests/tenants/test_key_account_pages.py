@@ -246,6 +246,7 @@ def test_rest_lists_the_owners_and_the_logs_key(vm: VirtualMachine, key_log: Fak
     assert tenant.get(f"{API}?owner={OWNER}").status_code == 403
     page = tenant.get(reverse("tenants:key-accounts")).content.decode()
     assert page.count("Not proven yet") == 3
+    assert f'href="{reverse("tenants:key-account", args=[OWNER])}"' in page
 
 
 def test_a_page_of_entries_names_vms_with_few_queries(
