@@ -4,7 +4,7 @@ from datetime import datetime
 
 from hgs.transparency.entry import KeyEvent
 from portal.web import status
-from portal.web.status import Status
+from portal.web.status import Shape, Status, Tone
 from tenants.models import Protection, VirtualMachine, VmState
 from tenants.selectors.key_account import OwnerAccount
 from tenants.selectors.virtual_machines import heartbeat_is_stale
@@ -41,9 +41,10 @@ def protection(value: str) -> Status:
 
 
 def key_event(event: KeyEvent) -> Status:
-    """A release or a refusal, with the reason in words."""
+    """A release with the offline starts it granted, or a refusal with the reason in words."""
     if event.is_release:
-        return status.running("Released")
+        offline = f"With {event.offline} start{'' if event.offline == 1 else 's'} without HGS."
+        return Status(Shape.OK, "Released", Tone.OK, reason=offline if event.offline else "")
     return status.refused("Refused", event.message or event.reason)
 
 

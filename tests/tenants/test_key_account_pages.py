@@ -143,7 +143,16 @@ def test_a_vms_page_says_who_asked_for_its_keys(vm: VirtualMachine, key_log: Fak
     key_log.add(OWNER, vm.pk, offline=4)
     key_log.refuse(OWNER, vm.pk, message="The health certificate <b>is over</b>.", host_name="")
     page = tenant.get(reverse("tenants:vm-keys", args=[vm.pk])).content.decode()
-    for text in ("Released", "Refused", "The health certificate &lt;b&gt;is over", "hv01", "unknown", "8b8f2a52…"):
+    for text in (
+        "Released",
+        "Refused",
+        "The health certificate &lt;b&gt;is over",
+        "hv01",
+        "unknown",
+        "8b8f2a52…",
+        "With 4 starts without HGS.",
+        "log entry 1",
+    ):
         assert text in page
     assert f'data-copy="{0:064x}"' in page
     assert "HGS cannot check it" in page

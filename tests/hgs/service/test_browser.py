@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -17,11 +18,13 @@ from pytest_django.live_server_helper import LiveServer
 
 from hgs.commands.host_groups import add_host_group
 from hgs.commands.submissions import submit
+from hgs.keyprotection.protector import new_protector
 from hgs.models import Attestation, Baseline, Submission, TpmHost
 from portal.accounts.models import User
 from tests.hgs.attestation.boots import REVOKED, Boot
+from tests.hgs.keyprotection.guardians import branch, lab, owner
 from tests.hgs.service.conftest import ADMIN, FABRIC, PASSWORD, Clock, Trusting
-from tests.hgs.service.hosts import Host
+from tests.hgs.service.hosts import Host, roll
 from tests.hgs.service.test_changes import ci_policy
 
 pytestmark = [
@@ -63,8 +66,12 @@ def server(as_hgs_alone: None, transactional_db: None) -> Iterator[LiveServer]:
 
 @pytest.fixture
 def busy(client: Client, fabric: Trusting, hv01: Host, hv02: Host, clock: Clock) -> None:
-    """hv01 passed and came back with new firmware, hv02 waits for approval, and so do a policy and a baseline."""
-    hv01.attest(client)
+    """hv01 passed, asked for keys and came back with new firmware; hv02, a policy and a baseline wait for approval."""
+    certificate = hv01.attest(client).certificate
+    for guardian in (lab(), branch()):
+        protector, _ = new_protector(owner(), [guardian.guardian], os.urandom)
+        roll(client, protector, certificate, HTTP_VIRTUAL_MACHINE=str(uuid4()))
+    roll(client, protector, b"no certificate")
     clock.forward(minutes=10)
     hv01.restart(Boot(identity=hv01.tpm.identity.public_key(), revoked=UPDATED, authority=b"a new certificate"))
     hv01.attest(client)
