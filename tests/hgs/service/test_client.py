@@ -1,7 +1,7 @@
 """The HTTP client of HGS: bounded, direct, and with three ways to fail."""
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -154,3 +154,77 @@ def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     with pytest.raises(HgsUnreachable, match="cannot be reached"):
         AttestationClient("http://127.0.0.1:2", timeout=2).get_info()
+
+
+# ---- the account of keys --------------------------------------------------------------------------------------------
+
+
+def fabric_client(respond: Respond) -> FabricClient:
+    return FabricClient(URL, "token", transport=httpx2.MockTransport(respond))
+
+
+def test_key_events_are_asked_for_by_owner_vm_and_place() -> None:
+    asked: list[httpx2.Request] = []
+    vm = uuid4()
+
+    def respond(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request)
+        return httpx2.Response(200, json={"events": [{"index": 3}]})
+
+    client = fabric_client(respond)
+    assert client.key_events("ab") == [{"index": 3}]
+    assert client.key_events("ab", vm, 7, 10) == [{"index": 3}]
+    assert [dict(request.url.params) for request in asked] == [
+        {"owner": "ab", "limit": "50"},
+        {"owner": "ab", "limit": "10", "vm": str(vm), "before": "7"},
+    ]
+    assert {request.url.path for request in asked} == {"/fabric/v1/key-events"}
+
+
+def test_a_bundle_comes_in_pieces_and_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def respond(request: httpx2.Request) -> httpx2.Response:
+        assert (request.url.path, dict(request.url.params)) == (
+            "/fabric/v1/key-log/bundle",
+            {"owner": "ab", "from": "5"},
+        )
+        return httpx2.Response(200, content=iter([b"12345"] * 4), headers={"Content-Type": "application/zip"})
+
+    assert b"".join(fabric_client(respond).key_log_bundle("ab", 5)) == b"12345" * 4
+    monkeypatch.setattr("hgs.client.MAX_BUNDLE", 12)
+    pieces = fabric_client(respond).key_log_bundle("ab", 5)
+    assert [next(pieces), next(pieces)] == [b"12345", b"12345"]
+    with pytest.raises(HgsProtocolError):
+        next(pieces)
+
+
+@pytest.mark.parametrize(
+    ("response", "error"),
+    [
+        (httpx2.Response(404, json={"code": "no-such-size", "detail": "The log never had 9 entries."}), HgsRefused),
+        (httpx2.Response(200, content=b"x", headers={"Content-Type": "text/html"}), HgsProtocolError),
+        (httpx2.Response(302, headers={"Location": "http://elsewhere.example/"}), HgsProtocolError),
+    ],
+)
+def test_what_is_no_bundle_fails_before_its_first_piece(response: httpx2.Response, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        next(fabric_client(lambda _: response).key_log_bundle("ab"))
+
+
+def test_a_bundle_that_breaks_off_is_an_error_and_no_end() -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"begin"
+        raise httpx2.ReadError("gone")
+
+    answer = httpx2.Response(200, content=pieces(), headers={"Content-Type": "application/zip"})
+    found = fabric_client(lambda _: answer).key_log_bundle("ab")
+    assert next(found) == b"begin"
+    with pytest.raises(HgsUnreachable):
+        next(found)
+
+
+def test_the_key_of_the_log_is_one_line_of_text() -> None:
+    assert fabric_client(lambda _: httpx2.Response(200, text="log+0a+AQ==\n")).key_log_key() == "log+0a+AQ=="
+    with pytest.raises(HgsProtocolError):
+        fabric_client(lambda _: httpx2.Response(200, content=b"\xff")).key_log_key()
+    with pytest.raises(HgsRefused):
+        fabric_client(lambda _: httpx2.Response(503, text="")).key_log_key()
