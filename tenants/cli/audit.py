@@ -18,16 +18,11 @@ from hgs.transparency.note import NOTE_MAX, VKEY_MAX, VerifierKey
 from hgs.transparency.proof import PROOF_MAX, parse_proof, prove_entry
 from portal.cli.failure import CliError
 from portal.cli.output import Format, output_option, show_record, show_rows
-from tenants.cli.audit_store import Audited, AuditStore, store_from
+from tenants.cli import key_account, owner_proof
+from tenants.cli.audit_store import STORE_OPTION, Audited, AuditStore, store_from
 from tenants.cli.files import read_limited, read_text, write_file
 from tenants.cli.owner import EXISTING, WRITABLE
 from tenants.cli.owner_certificate import PublicOwner, read_public_owner
-
-STORE_OPTION = click.option(
-    "--store",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of known logs and past audits. [default: ~/.config/gf/audit]",
-)
 
 _FIRST = "these are all entries that the log's key signed"
 
@@ -35,6 +30,10 @@ _FIRST = "these are all entries that the log's key signed"
 @click.group()
 def audit() -> None:
     """The account of keys: check offline that no use of your keys is missing from your list."""
+
+
+for _command in (*key_account.COMMANDS, *owner_proof.COMMANDS):
+    audit.add_command(_command)
 
 
 @audit.command()

@@ -17,12 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import click
+
 from hgs.transparency.checkpoint import Checkpoint
 from hgs.transparency.errors import NoteError
 from hgs.transparency.note import VKEY_MAX, VerifierKey
 from portal.cli.failure import CliError
 from portal.cli.rest import config_directory
 from tenants.cli.files import read_limited, read_text, write_file
+
+STORE_OPTION = click.option(
+    "--store",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of known logs and past audits. [default: ~/.config/gf/audit]",
+)
 
 _KEY: Final = "key"
 _RECORD_MAX: Final = 4096

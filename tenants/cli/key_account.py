@@ -10,11 +10,14 @@ from urllib.parse import urlencode
 import click
 
 from hgs.keyprotection.certificates import grouped
+from hgs.transparency.note import VerifierKey
 from portal.cli.failure import CliError
 from portal.cli.output import Format, output_option, show_record, show_rows
 from portal.cli.rest import RestClient
+from tenants.cli.audit_store import STORE_OPTION, AuditStore, store_from
 from tenants.cli.files import write_file
 from tenants.cli.owner import EXISTING, WRITABLE, read_owner, unlock_owner
+from tenants.cli.owner_certificate import read_public_owner
 from tenants.cli.vm import VMS, one_of
 from tenants.owner_proof import parse_challenge, prove
 
@@ -25,7 +28,10 @@ _COLUMNS = (
     ("offline_starts", "OFFLINE"), ("protector", "PROTECTOR"), ("message", "REASON"),
 )  # fmt: skip
 _OWNER_OPTION = click.option(
-    "--owner", "owner_text", metavar="FILE|FINGERPRINT", help="Owner guardian file, or SHA-256 of its certificate."
+    "--owner",
+    "owner_text",
+    metavar="FILE|FINGERPRINT",
+    help="The owner, as a file or as SHA-256.",
 )
 
 
@@ -86,16 +92,25 @@ def _check_origin(challenge: str, origin: str) -> None:
     "--owner", "owner_text", required=True, metavar="FILE|FINGERPRINT", help="Owner guardian file, or SHA-256."
 )
 @click.option("--out", "-o", type=WRITABLE, required=True, help="File to write, a ZIP.")
-@click.option("--from", "from_size", type=click.IntRange(0), help="Size of the log at the checkpoint you kept.")
+@click.option("--from", "from_size", type=click.IntRange(0), help="First entry. [default: where your last audit ended]")
 @click.option("--force", is_flag=True, help="Overwrite the file.")
-def fetch(owner_text: str, out: Path, from_size: int | None, force: bool) -> None:
+@STORE_OPTION
+def fetch(owner_text: str, out: Path, from_size: int | None, force: bool, store: Path | None) -> None:
     """Fetch the bundle that gf audit verify checks, of an owner whose key you have proven to hold."""
     if out.exists() and not force:
         raise CliError(f"{out} exists already.", "Choose another name, or overwrite it with --force.")
-    asked = {"owner": owner_fingerprint(owner_text), "from": str(from_size or 0)}
+    owner = owner_fingerprint(owner_text)
     with RestClient() as rest:
-        size = rest.download(f"{ACCOUNT}bundle/?{urlencode(asked)}", out)
-    click.echo(f"{out} is written, {size} bytes. Check it: gf audit verify {out} --owner owner.guardian")
+        begin = _kept_size(rest, store_from(store), owner) if from_size is None else from_size
+        size = rest.download(f"{ACCOUNT}bundle/?{urlencode({'owner': owner, 'from': str(begin)})}", out)
+    click.echo(f"{out} is written: {size} bytes, the log from entry {begin} on.")
+    click.echo(f"Check it: gf audit verify {out} --owner owner.guardian")
+
+
+def _kept_size(rest: RestClient, store: AuditStore, owner: str) -> int:
+    """How far the portal's log was checked for this owner; a wrong name of the log only makes the bundle longer."""
+    last = store.last(VerifierKey.parse(str(rest.get(f"{ACCOUNT}log-key/")["vkey"])).name, owner)
+    return last.checkpoint.size if last else 0
 
 
 @click.command("log-key")
@@ -120,7 +135,7 @@ def owner_fingerprint(text: str) -> str:
         return bare
     if not Path(text).is_file():
         raise CliError(f"{text} is neither a file nor a fingerprint.", "Give your owner guardian file.")
-    return read_owner(Path(text)).guardian.fingerprint
+    return read_public_owner(Path(text)).fingerprint
 
 
 COMMANDS = (entries, open_, fetch, log_key)

@@ -25,5 +25,6 @@ HARNESSES: Final = (
     "guardian_files",
     "revocation_notices",
     "kps_messages",
+    "owner_proofs",
 )
 """One module per family of parsers; each has ``check(data)``, which raises for what must not happen."""

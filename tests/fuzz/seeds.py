@@ -38,6 +38,7 @@ from hgs.transparency.tiles import serialise_entries
 from hgs.wire import certbag, hgsa, kps, rtpm
 from hgs.wire.negotiate import write_header
 from hgs.wire.platform_identifier import PlatformIdentifier, serialise_identifier
+from tenants.owner_proof import Challenge, prove, write_challenge
 from tests.fuzz.account_data import account_data
 from tests.fuzz.harness import CORPUS
 from tests.fuzz.log_bundles import LOG, members
@@ -279,6 +280,12 @@ def kps_messages() -> Seeds:
     }
 
 
+def owner_proofs() -> Seeds:
+    asked = Challenge("https://portal.example", "anna", owner().guardian.fingerprint, NOW, "Ab_-" * 16)
+    challenge = write_challenge(asked)
+    return {"challenge": challenge.encode(), "proof": prove(challenge, owner()).encode()}
+
+
 def _windows_log() -> bytes:
     return Boot(identity=HOST.identity.public_key()).log().build().serialise()
 
@@ -301,6 +308,7 @@ SEEDS = (
     guardian_files,
     revocation_notices,
     kps_messages,
+    owner_proofs,
 )
 
 if __name__ == "__main__":

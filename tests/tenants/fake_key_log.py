@@ -26,6 +26,7 @@ class FakeKeyLog:
 
     events: list[dict[str, Any]] = field(default_factory=list)
     bundle: bytes = b"PK\x03\x04 a bundle"
+    vkey: str = VKEY
     away: bool = False
     requests: list[httpx2.Request] = field(default_factory=list)
 
@@ -50,7 +51,7 @@ class FakeKeyLog:
         if self.away:
             raise httpx2.ConnectError("refused")
         if request.url.path == "/KeyLog/key":
-            return httpx2.Response(200, text=f"{VKEY}\n")
+            return httpx2.Response(200, text=f"{self.vkey}\n")
         if request.headers["authorization"] != "Bearer fabric-token-for-tests-only":
             return httpx2.Response(401)
         if request.url.path == "/fabric/v1/key-log/bundle":

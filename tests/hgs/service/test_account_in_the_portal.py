@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID, uuid4
@@ -14,6 +15,8 @@ from fabric import key_account as at_hgs
 from hgs.client import FabricClient
 from hgs.keyprotection.protector import new_protector
 from hgs.selectors import key_log
+from hgs.transparency.audit import verify_bundle
+from hgs.transparency.checkpoint import Checkpoint
 from portal.kernel.errors import Conflict
 from tenants.commands.owner_proof import new_challenge, prove_owner
 from tenants.models import VirtualMachine
@@ -101,3 +104,30 @@ def test_what_hgs_refuses_is_said_in_its_words(fabric: Trusting, portal: None) -
     with pytest.raises(Conflict) as caught:
         at_hgs.key_events("nobody")
     assert "An owner is named by a fingerprint" in caught.value.message
+
+
+def test_the_bundle_that_the_portal_passes_on_proves_that_no_entry_is_hidden(
+    client: Client, fabric: Trusting, hv01: Host, portal: None, cast: Cast, vm: VirtualMachine
+) -> None:
+    certificate, actor = hv01.attest(client).certificate, cast.as_owner
+    for keys in (owner(), stranger(), owner()):
+        ask(client, certificate, vm.pk, keys=keys)
+    prove_owner(actor, proof=prove(new_challenge(actor, owner=OWNER, origin="https://portal.example"), owner()))
+    log, mine = at_hgs.key_log_key(), owner().guardian.signing_certificate
+    seen: list[int] = []
+
+    def verified(begin: int, last: Checkpoint | None) -> Checkpoint:
+        file = BytesIO(b"".join(key_account.bundle(actor, OWNER, begin)))
+        return verify_bundle(file, log, mine, last, [], lambda index, _: seen.append(index)).checkpoint
+
+    kept = verified(0, None)
+    assert seen == [entry.index for entry in reversed(key_account.entries_of_owner(actor, OWNER).entries)] == [0, 2]
+    ask(client, b"no certificate")
+    assert verified(kept.size, kept).size == 4
+    assert seen == [0, 2, 3]
+
+
+def test_a_log_that_was_never_so_long_is_said(fabric: Trusting, portal: None) -> None:
+    with pytest.raises(Conflict) as caught:
+        at_hgs.key_log_bundle(OWNER, 99)
+    assert "fewer than 99" in caught.value.message
