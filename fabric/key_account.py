@@ -4,10 +4,11 @@ The fabric's token reads the entries of every owner. Who may see which of them i
 (:mod:`tenants.selectors.key_account`); nothing of it is kept here.
 """
 
-from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO, Final
 from uuid import UUID
 
 from fabric.guardian_service import fabric_client
@@ -51,24 +52,19 @@ def key_log_key() -> VerifierKey:
             raise HgsProtocolError("HGS did not answer with the key of its key log.") from error
 
 
-def key_log_bundle(owner: str, from_size: int = 0) -> Iterator[bytes]:
-    """The offline bundle of an owner, in pieces; HGS has begun to answer before this returns.
+def key_log_bundle(owner: str, from_size: int = 0) -> BinaryIO:
+    """The offline bundle of an owner, at the end of a file that is gone once it is closed.
 
-    Raises `Unavailable`, `Conflict`: here, and in the midst where HGS breaks off.
+    It has arrived whole when this returns: somebody who reads it slowly then keeps no connection to HGS, and one that
+    breaks off is an error rather than half a file. Raises `Unavailable`, `Conflict`.
     """
-    pieces = _bundle(owner, from_size)
-    first = next(pieces, b"")
-    return _joined(first, pieces)
-
-
-def _bundle(owner: str, from_size: int) -> Iterator[bytes]:
-    with fabric_client() as client:
-        yield from client.key_log_bundle(owner, from_size)
-
-
-def _joined(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
+    with ExitStack() as unless_done:
+        file = unless_done.enter_context(TemporaryFile())
+        with fabric_client() as client:
+            for piece in client.key_log_bundle(owner, from_size):
+                file.write(piece)
+        unless_done.pop_all()
+        return file
 
 
 def _logged(item: Any) -> LoggedEvent:

@@ -8,7 +8,7 @@ Three rules, by what each entry would tell: an entry names hosts, times and virt
 - An owner whom neither shielding data nor a proof of the account names does not exist for it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -120,11 +120,6 @@ def entries_of_vm(actor: Actor, vm: VirtualMachine, before: int | None = None) -
 def entries_of_owner(actor: Actor, owner: str, before: int | None = None, vm: UUID | None = None) -> EntryPage:
     """What happened to the keys of a proven owner. Raises `NotFound`, `Denied`, `Unavailable`, `Conflict`."""
     return _page(actor, open_account(actor, owner).fingerprint, vm, before)
-
-
-def bundle(actor: Actor, owner: str, from_size: int = 0) -> Iterator[bytes]:
-    """The bundle of a proven owner, in pieces. Raises `NotFound`, `Denied`, `Unavailable`, `Conflict`."""
-    return key_account.key_log_bundle(open_account(actor, owner).fingerprint, from_size)
 
 
 def index_in(text: str | None, name: str) -> int | None:

@@ -20,6 +20,7 @@ from portal.web.commands import CommandButton
 from portal.web.tables import BaseTable, FingerprintColumn, NameColumn, NumberColumn, StatusColumn, TimeColumn
 from portal.web.views import CommandView, Empty, ObjectDetailView, ObjectListView, Outcome, PivotOf
 from portal.web.views.base import ShellRequest
+from tenants.commands.key_log_bundle import pass_on_bundle
 from tenants.commands.owner_proof import close_key_account, new_challenge, prove_owner
 from tenants.owner_proof import PROOF_MAX
 from tenants.selectors import key_account
@@ -213,11 +214,11 @@ def bundle(request: ShellRequest, owner: str) -> HttpResponseBase:
 
 
 def bundle_response(actor: Any, owner: str, from_size: str | None) -> StreamingHttpResponse:
-    """The bundle as a download. Raises as `key_account.bundle`, and `Invalid`."""
+    """The bundle as a download. Raises as `pass_on_bundle`, and `Invalid`."""
     size = key_account.index_in(from_size, "from") or 0
-    pieces = key_account.bundle(actor, owner, size)
+    pieces = pass_on_bundle(actor, owner=owner, from_size=size)
     named = f'attachment; filename="{bundle_name(owner)}"'
-    headers = {"Content-Disposition": named, "Cache-Control": "private, no-store"}
+    headers = {"Content-Disposition": named, "Content-Length": str(pieces.size), "Cache-Control": "private, no-store"}
     return StreamingHttpResponse(pieces, content_type=BUNDLE_TYPE, headers=headers)
 
 

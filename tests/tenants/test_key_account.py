@@ -1,6 +1,7 @@
 """Who may read which entries of the account of keys, and what the portal makes of what HGS says."""
 
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
@@ -8,6 +9,7 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from django.core.cache import cache
 from django.utils import timezone
 
 from fabric import key_account as at_hgs
@@ -17,6 +19,7 @@ from portal.kernel.audit import verify_chain
 from portal.kernel.errors import Conflict, Denied, DomainError, Invalid, NotFound, Unavailable
 from portal.kernel.models import AuditEvent
 from tenants.commands import owner_proof
+from tenants.commands.key_log_bundle import pass_on_bundle
 from tenants.commands.owner_proof import close_key_account, new_challenge, prove_owner
 from tenants.models import ProvenOwner, ShieldingData, VirtualMachine
 from tenants.owner_proof import prove
@@ -29,6 +32,11 @@ from tests.tenants.test_tenant_api import vm_of
 
 ORIGIN = "https://portal.example"
 OWNER = owner().guardian.fingerprint
+
+
+@pytest.fixture(autouse=True)
+def nothing_under_way() -> None:
+    cache.clear()
 
 
 @pytest.fixture
@@ -73,7 +81,7 @@ def test_a_copy_of_somebodys_shielding_data_opens_nothing(
 ) -> None:
     make_shielding_data(cast.other_subscription, "copied", owner_fingerprint=OWNER)
     key_log.add(OWNER, uuid4())
-    for read in (key_account.entries_of_owner, key_account.bundle):
+    for read in (key_account.entries_of_owner, lambda actor, owner: pass_on_bundle(actor, owner=owner)):
         with pytest.raises(Denied) as caught:
             read(cast.as_other, OWNER)
         assert caught.value.code == "owner-not-proven"
@@ -238,8 +246,28 @@ def test_the_bundle_of_a_proven_owner_is_passed_on_unchanged(
 ) -> None:
     opened(cast)
     key_log.bundle = bytes(range(256)) * 5000
-    assert b"".join(key_account.bundle(cast.as_owner, OWNER, 7)) == key_log.bundle
+    assert b"".join(pass_on_bundle(cast.as_owner, owner=OWNER, from_size=7)) == key_log.bundle
     assert dict(key_log.requests[-1].url.params) == {"owner": OWNER, "from": "7"}
+
+
+def test_an_account_gets_one_bundle_at_a_time(cast: Cast, owned: ShieldingData, key_log: FakeKeyLog) -> None:
+    opened(cast)
+    first = pass_on_bundle(cast.as_owner, owner=OWNER)
+    with pytest.raises(Conflict) as caught:
+        pass_on_bundle(cast.as_owner, owner=OWNER)
+    assert caught.value.code == "bundle-under-way"
+    first.close()
+    assert b"".join(pass_on_bundle(cast.as_owner, owner=OWNER)) == key_log.bundle
+    assert b"".join(pass_on_bundle(cast.as_owner, owner=OWNER)) == key_log.bundle
+
+
+def test_a_cache_that_does_not_answer_keeps_nobody_from_a_bundle(
+    cast: Cast, owned: ShieldingData, key_log: FakeKeyLog
+) -> None:
+    opened(cast)
+    with patch("tenants.commands.key_log_bundle.cache") as away:
+        away.add.side_effect = away.delete.side_effect = ConnectionError
+        assert b"".join(pass_on_bundle(cast.as_owner, owner=OWNER)) == key_log.bundle
 
 
 def test_hgs_being_away_is_no_empty_account(cast: Cast, vm: VirtualMachine, key_log: FakeKeyLog) -> None:
@@ -248,7 +276,8 @@ def test_hgs_being_away_is_no_empty_account(cast: Cast, vm: VirtualMachine, key_
     for read in (
         lambda: key_account.entries_of_vm(cast.as_owner, vm),
         lambda: key_account.entries_of_owner(cast.as_owner, OWNER),
-        lambda: key_account.bundle(cast.as_owner, OWNER),
+        lambda: pass_on_bundle(cast.as_owner, owner=OWNER),
+        lambda: pass_on_bundle(cast.as_owner, owner=OWNER),  # a failure leaves nothing under way
         at_hgs.key_log_key,
     ):
         with pytest.raises(Unavailable):
@@ -312,6 +341,20 @@ def test_what_is_no_bundle_fails_before_anything_is_passed_on(
         "fabric.guardian_service.FabricClient", lambda *given: FabricClient(*given, transport=transport)
     )
     with pytest.raises(DomainError):
+        at_hgs.key_log_bundle(OWNER)
+
+
+def test_a_bundle_that_breaks_off_at_hgs_is_an_error_and_not_half_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"PK"
+        raise httpx2.ReadError("gone")
+
+    response = httpx2.Response(200, content=pieces(), headers={"Content-Type": "application/zip"})
+    transport = httpx2.MockTransport(lambda _: response)
+    monkeypatch.setattr(
+        "fabric.guardian_service.FabricClient", lambda *given: FabricClient(*given, transport=transport)
+    )
+    with pytest.raises(Unavailable):
         at_hgs.key_log_bundle(OWNER)
 
 

@@ -238,6 +238,7 @@ def test_the_bundle_is_a_download_that_is_not_cached(vm: VirtualMachine, key_log
         assert answer.status_code == 200
         assert b"".join(answer.streaming_content) == key_log.bundle
         assert answer["Content-Type"] == "application/zip"
+        assert answer["Content-Length"] == str(len(key_log.bundle))
         assert answer["Content-Disposition"] == f'attachment; filename="key-log-{OWNER[:16]}.zip"'
         assert answer["Cache-Control"] == "private, no-store"
         assert key_log.requests[-1].url.params["from"] == "12"

@@ -18,6 +18,7 @@ from hgs.selectors import key_log
 from hgs.transparency.audit import verify_bundle
 from hgs.transparency.checkpoint import Checkpoint
 from portal.kernel.errors import Conflict
+from tenants.commands.key_log_bundle import pass_on_bundle
 from tenants.commands.owner_proof import new_challenge, prove_owner
 from tenants.models import VirtualMachine
 from tenants.owner_proof import prove
@@ -117,7 +118,7 @@ def test_the_bundle_that_the_portal_passes_on_proves_that_no_entry_is_hidden(
     seen: list[int] = []
 
     def verified(begin: int, last: Checkpoint | None) -> Checkpoint:
-        file = BytesIO(b"".join(key_account.bundle(actor, OWNER, begin)))
+        file = BytesIO(b"".join(pass_on_bundle(actor, owner=OWNER, from_size=begin)))
         return verify_bundle(file, log, mine, last, [], lambda index, _: seen.append(index)).checkpoint
 
     kept = verified(0, None)
