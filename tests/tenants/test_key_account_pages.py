@@ -257,6 +257,9 @@ def test_rest_lists_the_owners_and_the_logs_key(vm: VirtualMachine, key_log: Fak
     page = tenant.get(reverse("tenants:key-accounts")).content.decode()
     assert page.count("Not proven yet") == 3
     assert f'href="{reverse("tenants:key-account", args=[OWNER])}"' in page
+    open_account(tenant)
+    for column in ("name", "state", "fingerprint", "files", "proven_at"):
+        assert tenant.get(reverse("tenants:key-accounts"), {"sort": column}).status_code == 200
 
 
 def test_a_page_of_entries_names_vms_with_few_queries(
