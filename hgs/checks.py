@@ -8,7 +8,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from hgs import kerberos
-from hgs.sealing import master_key
+from hgs.sealing import master_key, older_master_keys
 
 MINIMUM_TOKEN_LENGTH = 24
 
@@ -59,6 +59,24 @@ def check_secrets(**_: Any) -> list[checks.CheckMessage]:
             )
         )
     return found
+
+
+@checks.register
+def check_older_master_keys(**_: Any) -> list[checks.CheckMessage]:
+    """Older master keys can be used, and the present one is none of them."""
+    try:
+        older = older_master_keys()
+    except ImproperlyConfigured as error:
+        return [checks.Error(str(error), hint="Set HGS_MASTER_KEY_OLD or HGS_MASTER_KEY_OLD_FILE.", id="hgs.E020")]
+    if settings.HGS_MASTER_KEY and settings.HGS_MASTER_KEY in older:
+        return [
+            checks.Warning(
+                "HGS_MASTER_KEY is one of HGS_MASTER_KEY_OLD: nothing is being replaced.",
+                hint="Set HGS_MASTER_KEY to the new key, and leave the older ones alone in HGS_MASTER_KEY_OLD.",
+                id="hgs.W020",
+            )
+        ]
+    return []
 
 
 @checks.register

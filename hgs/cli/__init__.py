@@ -5,7 +5,20 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from hgs.cli import approving, artefacts, host_trust, key_log, mode, people, policies, records, signer, trace, trusting
+from hgs.cli import (
+    approving,
+    artefacts,
+    host_trust,
+    key_log,
+    mode,
+    people,
+    policies,
+    records,
+    rewrap,
+    signer,
+    trace,
+    trusting,
+)
 from hgs.cli.mode import mode_options
 from hgs.cli.node import on_node
 from portal.cli.output import Format, output_option, show_record, show_rows
@@ -117,7 +130,7 @@ def certificates(actor: "Actor", output: Format) -> None:
 
 
 _MODULES: Final = (
-    approving, trusting, host_trust, artefacts, policies, records, key_log, mode, people, signer, trace,
+    approving, trusting, host_trust, artefacts, policies, records, key_log, mode, people, signer, rewrap, trace,
 )  # fmt: skip
 for _module in _MODULES:
     for _command in _module.COMMANDS:

@@ -10,7 +10,8 @@ from django.conf import settings
 
 from hgs.checks import MINIMUM_TOKEN_LENGTH
 from hgs.models import ServiceKey, Submission, SubmissionState
-from hgs.sealing import SealingError, unseal
+from hgs.sealing import SealingError, older_master_keys, unseal
+from hgs.selectors.master_keys import Known, needed_master_keys
 from hgs.trace.findings import Diagnostic, Facts, Told, counted, failed, passed, warning
 
 WAITS_LONG: Final = timedelta(days=7)
@@ -18,7 +19,7 @@ WAITS_LONG: Final = timedelta(days=7)
 
 def sealed_keys(_facts: Facts) -> Iterable[Told]:
     """Every key in use opens under this node's master key."""
-    enabled = list(ServiceKey.objects.filter(is_enabled=True))
+    enabled = list(ServiceKey.objects.filter(is_enabled=True).exclude(sealed_key=b""))
     for key in enabled:
         try:
             unseal(bytes(key.sealed_key), purpose=key.purpose, record_id=key.id)
@@ -45,10 +46,28 @@ def master_key_file(_facts: Facts) -> Iterable[Told]:
 
 
 def _secret_files() -> list[Path]:
-    """The files that this process has its master key from."""
-    named = os.environ.get("HGS_MASTER_KEY_FILE", "")
+    """The files that this process has its master keys from."""
+    named = [os.environ.get(f"{name}_FILE", "") for name in ("HGS_MASTER_KEY", "HGS_MASTER_KEY_OLD")]
     embedded = Path(settings.VAR_DIR) / "env" / "hgs.env"
-    return [Path(named)] if named else [embedded]
+    return [Path(name) for name in named if name] or [embedded]
+
+
+def older_keys(_facts: Facts) -> Iterable[Told]:
+    """No older master key is kept where nothing needs it, and nothing is left under an older one."""
+    counts = needed_master_keys()
+    older = len(older_master_keys())
+    if counts[Known.OLDER]:
+        yield warning(
+            f"{counted(counts[Known.OLDER], 'key is', 'keys are')} sealed under an older master key.",
+            "Once every node knows the new one: gf hgs rewrap",
+        )
+    elif older and not counts[Known.UNKNOWN]:
+        yield warning(
+            f"{counted(older, 'older master key')} given to this node, and nothing is sealed under them any more.",
+            "Remove HGS_MASTER_KEY_OLD from the environment of every node.",
+        )
+    elif not older:
+        yield passed("No older master key is in use.")
 
 
 def fabric_token(_facts: Facts) -> Iterable[Told]:
@@ -88,6 +107,7 @@ def waiting_submissions(facts: Facts) -> Iterable[Told]:
 DIAGNOSTICS: Final = (
     Diagnostic("sealed-keys", "Keys open", "Service", sealed_keys),
     Diagnostic("master-key", "Master key", "Service", master_key_file),
+    Diagnostic("older-master-keys", "Older master keys", "Service", older_keys),
     Diagnostic("fabric-token", "The fabric's token", "Service", fabric_token),
     Diagnostic("automatic-approval", "Approval", "Service", automatic_approval),
     Diagnostic("waiting-submissions", "Submissions", "Service", waiting_submissions),

@@ -18,21 +18,28 @@ HGS_FABRIC_TOKEN: str = secret("HGS_FABRIC_TOKEN")
 HGS_AUTO_APPROVE: bool = env.bool("HGS_AUTO_APPROVE", default=False)
 
 
-def _master_key() -> bytes:
-    text = secret("HGS_MASTER_KEY")
-    if not text:
-        return b""
+def _master_keys(name: str) -> tuple[bytes, ...]:
+    """Keys of 32 bytes in base64, with commas between."""
     try:
-        key = base64.b64decode(text, validate=True)
+        keys = tuple(base64.b64decode(text.strip(), validate=True) for text in secret(name).split(",") if text.strip())
     except binascii.Error as error:
-        raise ImproperlyConfigured("HGS_MASTER_KEY must be base64 of 32 bytes") from error
-    if len(key) != 32:
-        raise ImproperlyConfigured("HGS_MASTER_KEY must be base64 of 32 bytes")
-    return key
+        raise ImproperlyConfigured(f"{name} must be base64 of 32 bytes") from error
+    if any(len(key) != 32 for key in keys):
+        raise ImproperlyConfigured(f"{name} must be base64 of 32 bytes")
+    return keys
+
+
+def _master_key() -> bytes:
+    keys = _master_keys("HGS_MASTER_KEY")
+    if len(keys) > 1:
+        raise ImproperlyConfigured("HGS_MASTER_KEY must be one key; older ones are given as HGS_MASTER_KEY_OLD")
+    return keys[0] if keys else b""
 
 
 # Encrypts the private keys in HGS's database; 32 bytes, or empty where this process is not HGS.
 HGS_MASTER_KEY: bytes = _master_key()
+# Older ones, which still open what was encrypted under them; encrypts nothing.
+HGS_MASTER_KEY_OLD: tuple[bytes, ...] = _master_keys("HGS_MASTER_KEY_OLD")
 
 # The portal's library of template disks and shielding data (ciphertext and public data only)
 LIBRARY_DIR: Path = Path(env.str("LIBRARY_DIR", default=str(VAR_DIR / "library")))

@@ -366,5 +366,5 @@ def test_the_page_shows_the_same(healthy: Trusting, client: Client, settings: An
     page = client.get(reverse("hgs:diagnostics")).content.decode()
     assert "Automatic approval is on: whatever" in page
     assert "Outside a lab" in page
-    assert "All 5 keys in use open." not in page
-    assert "All 5 keys in use open." in client.get(reverse("hgs:diagnostics"), {"detailed": "yes"}).content.decode()
+    assert "All 6 keys in use open." not in page
+    assert "All 6 keys in use open." in client.get(reverse("hgs:diagnostics"), {"detailed": "yes"}).content.decode()
