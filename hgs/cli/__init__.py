@@ -16,6 +16,7 @@ from hgs.cli import (
     records,
     rewrap,
     signer,
+    state,
     trace,
     trusting,
 )
@@ -130,7 +131,7 @@ def certificates(actor: "Actor", output: Format) -> None:
 
 
 _MODULES: Final = (
-    approving, trusting, host_trust, artefacts, policies, records, key_log, mode, people, signer, rewrap, trace,
+    approving, trusting, host_trust, artefacts, policies, records, key_log, mode, people, signer, rewrap, state, trace,
 )  # fmt: skip
 for _module in _MODULES:
     for _command in _module.COMMANDS:
