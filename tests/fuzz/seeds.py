@@ -31,6 +31,7 @@ from hgs.keyprotection.protector import new_protector, roll, serialise_protector
 from hgs.keyprotection.protector_form import with_length_prefix
 from hgs.keyprotection.revocation import write_notice
 from hgs.keyprotection.secret import Secret
+from hgs.statefile.form import LEFT_OUT
 from hgs.transparency.checkpoint import Checkpoint, sign_checkpoint, signing_key
 from hgs.transparency.note import sign_note
 from hgs.transparency.proof import prove_entry
@@ -45,6 +46,7 @@ from tests.fuzz.log_bundles import LOG, members
 from tests.hgs.attestation.boots import Boot, identity_record
 from tests.hgs.attestation.tpm_hosts import AK_ATTRIBUTES, Manufacturer, PythonTpm, rsa_public
 from tests.hgs.keyprotection.guardians import NOW, branch, communications, counted_random, lab, owner, stranger
+from tests.hgs.statefile.files import HEAD, whole
 from tests.hgs.transparency.bundles import KEY, ORIGIN, VKEY, log_of
 from tests.hgs.transparency.events import REFUSAL, RELEASE
 
@@ -286,6 +288,11 @@ def owner_proofs() -> Seeds:
     return {"challenge": challenge.encode(), "proof": prove(challenge, owner()).encode()}
 
 
+def state_files() -> Seeds:
+    begun = b"".join(whole().splitlines(keepends=True)[:3])
+    return {"whole": whole(), "empty": whole(()), "without-log": whole((), replace(HEAD, log=LEFT_OUT)), "begun": begun}
+
+
 def _windows_log() -> bytes:
     return Boot(identity=HOST.identity.public_key()).log().build().serialise()
 
@@ -309,6 +316,7 @@ SEEDS = (
     revocation_notices,
     kps_messages,
     owner_proofs,
+    state_files,
 )
 
 if __name__ == "__main__":
