@@ -26,5 +26,6 @@ HARNESSES: Final = (
     "revocation_notices",
     "kps_messages",
     "owner_proofs",
+    "state_files",
 )
 """One module per family of parsers; each has ``check(data)``, which raises for what must not happen."""

@@ -43,6 +43,8 @@ from hgs.models import (
 )
 from hgs.sealing import key_id, key_id_of
 from hgs.selectors import keys
+from hgs.selectors.key_log import frontier_at
+from hgs.selectors.key_log_check import damage as log_damage
 from hgs.statefile.errors import StateFileError
 from hgs.transparency.checkpoint import open_checkpoint
 from hgs.wire import kps
@@ -122,6 +124,9 @@ def test_after_everything_was_lost_the_same_host_attests_and_the_same_machine_st
     _, ingress, _ = started(client, hv01, protector, before)  # what its old certificate is good for in the overlap
     assert ingress == key
     assert verify_chain() is None
+    assert log_damage() is None
+    assert LogHead.objects.get().size == 3, "the new log has what was released since"
+    assert KeyRelease.objects.count() == 4, "and the release of before the file is history"
 
 
 def test_everything_comes_back_as_it_was(hgs: Trusting, settings: Any, tmp_path: Path) -> None:
@@ -215,6 +220,23 @@ def test_a_log_that_is_whole_goes_on_where_that_is_said(hgs: Trusting, settings:
     assert log_key() == key
     assert open_checkpoint(bytes(LogHead.objects.get().checkpoint), key).size == WHOLE_TILES
     assert AuditEvent.objects.get(event="state:imported").data["log_continued"] is True
+
+
+def test_a_log_that_goes_on_grows_from_where_it_ended(
+    client: Client, hgs: Trusting, hv01: Host, settings: Any, tmp_path: Path
+) -> None:
+    certificate = hv01.attest(client).certificate
+    protector, _ = new_protector(owner(), [lab().guardian], os.urandom)
+    for _ in range(3):
+        protector, _, _ = started(client, hv01, protector, certificate)
+    checkpoint, key = open_checkpoint(bytes(LogHead.objects.get().checkpoint), log_key()), log_key()
+    path = export(tmp_path)
+    lose_everything(settings)
+    restore(path, continue_log=True)
+    started(client, hv01, protector, hv01.attest(client).certificate)
+    assert log_damage() is None
+    assert open_checkpoint(bytes(LogHead.objects.get().checkpoint), key).size == 4
+    assert frontier_at(3).root() == checkpoint.root
 
 
 def test_a_file_without_the_log_has_neither_its_key_nor_the_releases(
