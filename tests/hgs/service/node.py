@@ -26,6 +26,8 @@ class Node:
     process: "subprocess.Popen[bytes] | None" = None
     port: int = 0
     master_key: bytes = field(default_factory=lambda: os.urandom(32))
+    more: dict[str, str] = field(default_factory=dict)
+    """Further settings."""
 
     @property
     def url(self) -> str:
@@ -47,6 +49,7 @@ class Node:
             "HGS_MASTER_KEY": base64.b64encode(self.master_key).decode(),
             "HGS_FABRIC_TOKEN": TOKEN,
             "GF_VAR_DIR": str(self.folder),
+            **self.more,
         }
 
     def python(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -69,9 +72,10 @@ class Node:
     def gf_json(self, *arguments: str) -> Any:
         return json.loads(self.gf(*arguments, "--output", "json"))
 
-    def start(self) -> None:
+    def start(self, port: int = 0) -> None:
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
             self.port = probe.getsockname()[1]
         command = [sys.executable, str(ROOT / "manage.py"), "hgs", "--bind", f"127.0.0.1:{self.port}"]
         with (self.folder / "hgs.log").open("wb") as log:
