@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -17,11 +18,12 @@ from hgs.attestation.endorsement import endorsement_from_certificate, endorsemen
 from hgs.attestation.errors import AttestationError
 from hgs.attestation.host_key import read_host_key
 from hgs.attestation.sid import Sid
+from hgs.commands.clocks import BEAT_SECONDS, database_time
 from hgs.commands.initialise import LOG_SEED_LENGTH, new_log_origin
 from hgs.commands.service_keys import sealed_record
 from hgs.commands.signers import renew_signer
 from hgs.keyprotection.secret import Secret
-from hgs.models import KeyPurpose, KeyRelease, RevokedProtector, ServiceConfiguration
+from hgs.models import ClockKind, ClockReading, KeyPurpose, KeyRelease, RevokedProtector, ServiceConfiguration
 from hgs.policy import Action, may
 from hgs.sealing import MASTER_KEY_LENGTH, master_key
 from hgs.state_tables import BY_KIND, TABLES, Fields, Table
@@ -35,6 +37,8 @@ from portal.kernel.actor import Actor
 from portal.kernel.errors import Conflict, Invalid
 from portal.kernel.policy import require
 
+STILL_SERVES: Final = timedelta(seconds=BEAT_SECONDS * 1.5)
+"""A node notes that it lives each :data:`BEAT_SECONDS`."""
 _BATCH: Final = 500
 
 
@@ -52,6 +56,12 @@ class Inspected:
     def in_tokens(self) -> tuple[KeyFound, ...]:
         """Keys that are in it by reference alone: the token must be there."""
         return tuple(key for key in self.keys if key.pkcs11_uri)
+
+    @property
+    def has_log(self) -> bool:
+        """Whether somebody can go on with its key log, be it empty: its name, its key and all its entries are there."""
+        is_whole = self.summary.head.log == WHOLE and bool(self.log_origin)
+        return is_whole and any(key.purpose == KeyPurpose.KEY_LOG and key.is_primary for key in self.keys)
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,7 @@ def import_state(actor: Actor, path: Path, passphrase: str, choices: Choices = C
         envelope = open_envelope(source, checked_passphrase(passphrase))
         begin = source.tell()
         found = _inspected(source, envelope)
-        if choices.continue_log and found.summary.head.log != WHOLE:
+        if choices.continue_log and not found.has_log:
             raise Invalid("log-left-out", "The key log is not in this file, so nothing can go on with it.")
         source.seek(begin)
         try:
@@ -145,11 +155,23 @@ def _make_room(*, replace: bool) -> None:
                 "Import into an empty database. To replace what is there: --replace",
             )
         return
+    _check_nobody_serves()
     for table in reversed(TABLES):
         if table.model is KeyRelease:
             KeyRelease.objects.update(log_index=None)
         elif table.model is not RevokedProtector:
             table.model._default_manager.all().delete()
+
+
+def _check_nobody_serves() -> None:
+    """A node that is answering right now would go on with the log that ends, under the name and key it knows."""
+    lately = ClockReading.objects.filter(kind=ClockKind.NODE, at__gt=database_time() - STILL_SERVES)
+    if names := ", ".join(sorted(lately.values_list("name", flat=True))):
+        raise Conflict(
+            "still-serving",
+            f"HGS served on {names} less than {STILL_SERVES.seconds} seconds ago; nothing was changed.",
+            "Stop HGS on every node, and wait that long.",
+        )
 
 
 def _taken(records: Iterable[Record], origin: str, choices: Choices) -> Iterator[Fields]:

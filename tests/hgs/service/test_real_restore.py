@@ -113,3 +113,34 @@ def test_the_master_key_is_replaced_while_a_node_serves(lost: Node, hv01: HostCo
     assert Attestor(hv01).attest("test").passed
     lost.master_key = older
     assert "another master key" in lost.gf("rewrap", code=1)
+
+
+READ_WHILE_OTHERS_WRITE = """
+import sqlite3, sys
+import django
+django.setup()
+from django.db import connection, transaction
+from hgs.models import PolicyState
+from portal.kernel.snapshot import snapshot
+
+other = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None)
+write = "INSERT INTO hgs_policystate VALUES (?, 1, '2026-11-27 12:00:00', 'ann')"
+with snapshot():
+    before = PolicyState.objects.count()
+    other.execute(write, ["one"])
+    assert PolicyState.objects.count() == before, "what is written meanwhile is not seen"
+assert PolicyState.objects.count() == before + 1
+with transaction.atomic():
+    try:
+        other.execute(write, ["two"])
+    except sqlite3.OperationalError as error:
+        assert "locked" in str(error)
+    else:
+        raise AssertionError("every other transaction has the right to write from its beginning")
+"""
+
+
+def test_a_snapshot_is_of_one_moment_and_keeps_nobody_from_writing(lost: Node) -> None:
+    lost.more["DJANGO_SETTINGS_MODULE"] = "portal.settings"
+    done = lost.python("-c", READ_WHILE_OTHERS_WRITE, str(lost.database))
+    assert done.returncode == 0, done.stderr

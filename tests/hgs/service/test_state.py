@@ -16,6 +16,7 @@ from hgs.attestation.sid import Sid
 from hgs.commands import signers
 from hgs.commands import state as exporting
 from hgs.commands import state_import as importing
+from hgs.commands.clocks import beat
 from hgs.commands.dump_keys import add_dump_key
 from hgs.commands.host_groups import add_host_group
 from hgs.commands.host_keys import add_host_key
@@ -260,6 +261,8 @@ def test_an_hgs_from_before_there_was_a_log_is_exported_too(hgs: Trusting, setti
     ServiceConfiguration.objects.update(log_origin="")
     path = export(tmp_path)
     lose_everything(settings)
+    with pytest.raises(Invalid, match="nothing can go on with it"):
+        restore(path, continue_log=True)
     restore(path)
     assert log_key().name.startswith("open-guarded-fabric/key-log/")
 
@@ -415,6 +418,18 @@ def test_a_replacement_renews_the_stamp_so_that_nothing_is_judged_by_what_was(
     stamp = ServiceConfiguration.objects.get().trust_stamp
     restore(path, replace=True)
     assert ServiceConfiguration.objects.get().trust_stamp != stamp
+
+
+def test_nothing_is_replaced_under_a_node_that_serves(hgs: Trusting, clock: Clock, tmp_path: Path) -> None:
+    path = export(tmp_path)
+    before = rows()
+    name = beat().name
+    clock.forward(seconds=60)
+    with pytest.raises(Conflict, match=f"served on {name} less than 90 seconds ago"):
+        restore(path, replace=True)
+    assert rows() == before
+    clock.forward(seconds=60)
+    restore(path, replace=True)
 
 
 # ---- files that cannot be used -------------------------------------------------------------------------------------
