@@ -32,6 +32,7 @@ from hgs.models import (
 from hgs.sealing import seal, unseal
 from hgs.statefile import kinds
 from hgs.statefile.kinds import Kind
+from hgs.transparency.tiles import tile_root
 
 Fields = dict[str, Any]
 
@@ -115,7 +116,7 @@ TABLES: Final = (
     Table(kinds.RELEASE, KeyRelease, ("at", "pk")),
     Table(kinds.LOG_HEAD, LogHead, ("pk",)),
     Table(kinds.LOG_LEAF, LogLeaf, ("pk",)),
-    Table(kinds.LOG_TILE, LogTile, ("level", "index")),
+    Table(kinds.LOG_TILE, LogTile, ("level", "index"), derived=lambda fields: {"root": tile_root(fields["hashes"])}),
 )
 """In the order of a file."""
 BY_KIND: Final = {table.kind.name: table for table in TABLES}

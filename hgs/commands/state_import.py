@@ -19,8 +19,7 @@ from hgs.attestation.errors import AttestationError
 from hgs.attestation.host_key import read_host_key
 from hgs.attestation.sid import Sid
 from hgs.commands.clocks import BEAT_SECONDS, database_time
-from hgs.commands.initialise import LOG_SEED_LENGTH, new_log_origin
-from hgs.commands.service_keys import sealed_record
+from hgs.commands.service_keys import LOG_SEED_LENGTH, new_log_origin, sealed_record
 from hgs.commands.signers import renew_signer
 from hgs.keyprotection.secret import Secret
 from hgs.models import ClockKind, ClockReading, KeyPurpose, KeyRelease, RevokedProtector, ServiceConfiguration

@@ -31,7 +31,7 @@ from hgs.statefile.form import Reading, Record, lines
 from hgs.transparency.checkpoint import Checkpoint, sign_checkpoint, signing_key
 from hgs.transparency.merkle import Frontier, leaf_hash
 from hgs.transparency.note import VerifierKey
-from hgs.transparency.tiles import completed_tiles
+from hgs.transparency.tiles import completed_tiles, tile_root
 from portal.kernel.models import AuditEvent, AuditHead
 from tests.hgs.attestation.tpm_hosts import NOW
 
@@ -99,8 +99,8 @@ def make_log(size: int) -> None:
             for index in range(size)
         ]
     )
-    tiles = completed_tiles(0, size, lambda begin, end: hashes[begin:end], lambda *_: b"")
-    LogTile.objects.bulk_create([LogTile(level=level, index=index, hashes=one) for level, index, one in tiles])
+    for level, index, tile in completed_tiles(0, size, lambda begin, end: hashes[begin:end], lambda *_: b""):
+        LogTile.objects.create(level=level, index=index, hashes=tile, root=tile_root(tile))
     checkpoint = Checkpoint(ServiceConfiguration.objects.get().log_origin, size, frontier.root())
     note = sign_checkpoint(checkpoint, signing_key(log_seed()))
     LogHead.objects.create(size=size, frontier=frontier.serialise(), checkpoint=note)

@@ -31,6 +31,7 @@ DERIVED = {
     "DomainHost": {"identity"},
     "DependentsReport": {"id"},
     "LogHead": {"id"},
+    "LogTile": {"root"},
 }
 ADDED = {"ServiceKey": {"private"}}
 
