@@ -23,7 +23,7 @@ def readyz(_request: HttpRequest) -> HttpResponse:
         if not ServiceConfiguration.objects.exists():
             return _not_ready("HGS is not initialised.")
         keys.attestation_signer()
-        keys.guardian_keys()
+        keys.guardian_keys()[0]
     except DatabaseError:
         return _not_ready("The database does not answer, or its schema is not up to date.")
     except Unavailable as error:

@@ -18,15 +18,33 @@ LOG_SEED_LENGTH: Final = 32
 
 
 def certified_record(
-    purpose: KeyPurpose, key: rsa.RSAPrivateKey, certificate: bytes, now: datetime | None = None
+    purpose: KeyPurpose,
+    key: rsa.RSAPrivateKey,
+    certificate: bytes,
+    now: datetime | None = None,
+    *,
+    primary: bool = True,
 ) -> ServiceKey:
-    """A primary key with its certificate (DER), not saved yet."""
+    """A key with its certificate (DER), not saved yet."""
     private = Secret(key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
-    return sealed_record(purpose, private, certificate, now)
+    return sealed_record(purpose, private, certificate, now, primary=primary)
 
 
-def sealed_record(purpose: KeyPurpose, secret: Secret, certificate: bytes, now: datetime | None = None) -> ServiceKey:
-    """A primary key of any kind, not saved yet; ``certificate`` is empty where it has none."""
+def token_record(purpose: KeyPurpose, uri: str, certificate: bytes) -> ServiceKey:
+    """A key that stays in a token, with its certificate (DER); not the primary one, and not saved yet."""
+    return ServiceKey(
+        purpose=purpose,
+        certificate=certificate,
+        fingerprint=hashlib.sha256(certificate).hexdigest(),
+        pkcs11_uri=uri,
+        created_at=timezone.now(),
+    )
+
+
+def sealed_record(
+    purpose: KeyPurpose, secret: Secret, certificate: bytes, now: datetime | None = None, *, primary: bool = True
+) -> ServiceKey:
+    """A key of any kind, not saved yet; ``certificate`` is empty where it has none."""
     record_id = new_id()
     return ServiceKey(
         id=record_id,
@@ -34,7 +52,7 @@ def sealed_record(purpose: KeyPurpose, secret: Secret, certificate: bytes, now: 
         certificate=certificate,
         fingerprint=hashlib.sha256(certificate).hexdigest() if certificate else "",
         sealed_key=seal(secret, purpose=purpose.value, record_id=record_id),
-        is_primary=True,
+        is_primary=primary,
         created_at=now or timezone.now(),
     )
 

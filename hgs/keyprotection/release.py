@@ -97,15 +97,30 @@ def check_request(request: RollTransportKeyRequest, health_public_key: rsa.RSAPu
 
 
 def guardian_for(verified: VerifiedProtector, guardians: Sequence[GuardianKeys]) -> GuardianKeys:
-    """Those of our keys that the protector was made for. Raises NoWrappingError."""
+    """Those of our keys that the protector was made for. Raises NoWrappingError.
+
+    The first that both opens and signs as a wrapping says; failing that, the first that opens one: what it cannot do is
+    then said where it is to sign.
+    """
+    opens: GuardianKeys | None = None
     for guardian in guardians:
-        if wrapping_for(verified, guardian) is not None:
+        wrapping = wrapping_for(verified, guardian)
+        if wrapping is not None and _signs(guardian, wrapping):
             return guardian
+        if wrapping is not None and opens is None:
+            opens = guardian
+    if opens is not None:
+        return opens
     raise NoWrappingError(
         "not-a-guardian",
         "The key protector was not made for this Host Guardian Service.",
         "The owner must make the shielding data again with this service's guardian metadata.",
     )
+
+
+def _signs(guardian: GuardianKeys, wrapping: Wrapping) -> bool:
+    named = certificates.rsa_key_of(wrapping.signing_certificate, "signing")
+    return certificates.public_octets(guardian.signing_key.public_key()) == certificates.public_octets(named)
 
 
 def answer(

@@ -1,13 +1,15 @@
 """The keys of HGS, opened for use.
 
 Opening a sealed key and checking an RSA key take milliseconds, so opened keys are kept in this process, under the
-exact sealed bytes they came from: a changed row is opened anew.
+exact sealed bytes they came from: a changed row is opened anew. A key in a token is not opened; the token is asked
+whenever the key is used.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
-from typing import Final
+from typing import Final, overload
 from uuid import UUID
 
 from cryptography import x509
@@ -19,7 +21,8 @@ from hgs.attestation.healthcert import MAX_LIFETIME, TrustedSigner
 from hgs.keyprotection.guardian import Guardian, GuardianKeys, guardian_keys_from
 from hgs.keyprotection.metadata import CommunicationsKey, serialise_metadata
 from hgs.keyprotection.secret import Secret
-from hgs.models import KeyPurpose, ServiceKey
+from hgs.models import KeyPurpose, ServiceConfiguration, ServiceKey
+from hgs.pkcs11 import TokenKey
 from hgs.policy import Action, may
 from hgs.sealing import SealingError, unseal
 from hgs.selectors.configuration import configuration
@@ -66,7 +69,7 @@ def exchange_state_keys() -> list[bytes]:
 
 def attestation_signer() -> KeyPair:
     """The signer of new health certificates."""
-    return _pair(primary_signer())
+    return _open_pair(_identity(primary_signer()))
 
 
 def primary_signer() -> ServiceKey:
@@ -99,15 +102,89 @@ def _superseded() -> QuerySet[ServiceKey]:
     )
 
 
-def guardian_keys() -> tuple[GuardianKeys, ...]:
-    """The guardian of this HGS, once for each enabled encryption key, the primary one first."""
-    signing = _enabled(KeyPurpose.GUARDIAN_SIGNING)
-    name = configuration().name
-    others = tuple(bytes(record.certificate) for record in signing[1:])
-    return tuple(
-        _guardian(name, _identity(signing[0]), _identity(encryption), others)
-        for encryption in _enabled(KeyPurpose.GUARDIAN_ENCRYPTION)
-    )
+class ReleaseKeys(Sequence[GuardianKeys]):
+    """The guardian of this HGS, once for each enabled encryption key with each enabled signing key.
+
+    The two primary ones come first, then those that were made together: an older wrapping names the signing key of its
+    time, and what HGS returns must be signed by that one. Each is opened when it is come to. Whoever goes through all
+    of them finds those whose token does not answer left out, and Unavailable at the end instead: nothing else fitted,
+    and one of those might have.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        signing: Sequence[ServiceKey],
+        encryption: Sequence[ServiceKey],
+        before: "ReleaseKeys | None" = None,
+    ) -> None:
+        self._name = name
+        self._others = tuple(bytes(record.certificate) for record in signing[1:])
+        self._pairs = [
+            (_identity(signer), _identity(opener))
+            for opener in encryption
+            for signer in sorted(signing, key=lambda one, opener=opener: not _belongs(one, opener))  # type: ignore[misc]
+        ]
+        # What was opened before is taken over, and nothing of what is disabled or removed now.
+        wanted = {identity for pair in self._pairs for identity in pair}
+        self._opened = {one: pair for one, pair in (before._opened.items() if before else ()) if one in wanted}
+        self._made: dict[int, GuardianKeys] = {}
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    @overload
+    def __getitem__(self, index: int) -> GuardianKeys: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[GuardianKeys]: ...
+    def __getitem__(self, index: int | slice) -> GuardianKeys | Sequence[GuardianKeys]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(len(self))[index]]
+        if index not in self._made:
+            signer, opener = (self._open(identity) for identity in self._pairs[index])
+            self._made[index] = guardian_keys_from(
+                self._name, signer.certificate, signer.key, opener.certificate, opener.key, self._others
+            )
+        return self._made[index]
+
+    def _open(self, identity: "_Identity") -> KeyPair:
+        if identity not in self._opened:
+            self._opened[identity] = _open_identity(identity)
+        return self._opened[identity]
+
+    def __iter__(self) -> Iterator[GuardianKeys]:
+        away: Unavailable | None = None
+        for index in range(len(self)):
+            try:
+                found = self[index]
+            except Unavailable as error:
+                away = away or error
+            else:
+                yield found
+        if away is not None:
+            raise away
+
+
+def _belongs(signer: ServiceKey, opener: ServiceKey) -> bool:
+    """Whether tenants got the two together: the primary ones, or two that were made at the same moment."""
+    if opener.is_primary:
+        return signer.is_primary
+    return signer.created_at == opener.created_at
+
+
+_release_keys: tuple[tuple[UUID, str], ReleaseKeys] | None = None
+
+
+def guardian_keys(found: ServiceConfiguration | None = None) -> ReleaseKeys:
+    """What opens key protectors here. ``found``: the configuration, where the caller has just read it."""
+    global _release_keys
+    found = found or configuration()
+    seen, kept = (found.trust_stamp, found.name), _release_keys
+    if kept is None or kept[0] != seen:
+        # The stamp was read first, so what is read now is as new as the stamp, or newer, and is then read once more.
+        signing, encryption = _enabled(KeyPurpose.GUARDIAN_SIGNING), _enabled(KeyPurpose.GUARDIAN_ENCRYPTION)
+        kept = _release_keys = seen, ReleaseKeys(found.name, signing, encryption, kept[1] if kept else None)
+    return kept[1]
 
 
 def guardian_metadata() -> bytes:
@@ -176,11 +253,11 @@ def _enabled(purpose: KeyPurpose) -> list[ServiceKey]:
     return found
 
 
-_Identity = tuple[UUID, str, bytes, bytes]
+_Identity = tuple[UUID, str, bytes, bytes, str]
 
 
 def _identity(record: ServiceKey) -> _Identity:
-    return record.id, record.purpose, bytes(record.sealed_key), bytes(record.certificate)
+    return record.id, record.purpose, bytes(record.sealed_key), bytes(record.certificate), record.pkcs11_uri
 
 
 def _open(record: ServiceKey) -> Secret:
@@ -194,23 +271,27 @@ def _unseal(record_id: UUID, purpose: str, sealed: bytes) -> Secret:
         raise Unavailable(error.code, error.message) from error
 
 
-def _pair(record: ServiceKey) -> KeyPair:
-    return _open_pair(_identity(record))
+def open_pair(record: ServiceKey) -> KeyPair:
+    """A certified key of HGS, opened this once. Raises Unavailable where it does not open."""
+    return _open_identity(_identity(record))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _open_pair(identity: _Identity) -> KeyPair:
-    record_id, purpose, sealed, certificate = identity
+    return _open_identity(identity)
+
+
+def _open_identity(identity: _Identity) -> KeyPair:
+    record_id, purpose, sealed, certificate, uri = identity
+    if uri:
+        public = x509.load_der_x509_certificate(certificate).public_key()
+        if not isinstance(public, rsa.RSAPublicKey):
+            raise TypeError("a certified key of HGS is an RSA key")
+        return KeyPair(certificate, TokenKey(uri, public))
     key = load_der_private_key(_unseal(record_id, purpose, sealed).reveal(), password=None)
     if not isinstance(key, rsa.RSAPrivateKey):
         raise TypeError("a certified key of HGS is an RSA key")
     return KeyPair(certificate, key)
-
-
-@lru_cache(maxsize=16)
-def _guardian(name: str, signing: _Identity, encryption: _Identity, others: tuple[bytes, ...]) -> GuardianKeys:
-    signer, opener = _open_pair(signing), _open_pair(encryption)
-    return guardian_keys_from(name, signer.certificate, signer.key, opener.certificate, opener.key, others)
 
 
 @lru_cache(maxsize=4)
