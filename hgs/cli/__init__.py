@@ -9,6 +9,7 @@ from hgs.cli import (
     approving,
     artefacts,
     host_trust,
+    key,
     key_log,
     mode,
     people,
@@ -131,7 +132,8 @@ def certificates(actor: "Actor", output: Format) -> None:
 
 
 _MODULES: Final = (
-    approving, trusting, host_trust, artefacts, policies, records, key_log, mode, people, signer, rewrap, state, trace,
+    approving, trusting, host_trust, artefacts, policies, records, key_log, mode, people, key, signer, rewrap, state,
+    trace,
 )  # fmt: skip
 for _module in _MODULES:
     for _command in _module.COMMANDS:

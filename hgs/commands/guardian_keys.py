@@ -135,8 +135,12 @@ def new_pair(actor: Actor, *, primary: bool = False) -> tuple[ServiceKey, Servic
 
 
 def _fresh(use: CertificateUse, now: datetime) -> ServiceKey:
-    key = rsa.generate_private_key(65537, certificates.RSA_KEY_NEW)
+    key = _new_key()
     return certified_record(PURPOSES[use], key, _issue(use, key, now), now, primary=False)
+
+
+def _new_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, certificates.RSA_KEY_NEW)
 
 
 def _issue(use: CertificateUse, key: rsa.RSAPrivateKey, now: datetime | None = None) -> bytes:

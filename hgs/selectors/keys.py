@@ -35,6 +35,11 @@ OVERLAP: Final = MAX_LIFETIME + timedelta(hours=1)
 _CERTIFIED: Final = tuple(set(KeyPurpose) - {KeyPurpose.EXCHANGE_STATE, KeyPurpose.KEY_LOG})
 
 
+_Identity = tuple[UUID, str, bytes, bytes, str]
+"""Of a row: its id, purpose, sealed key, certificate, and where its key is in a token."""
+_Pair = tuple[_Identity, _Identity]
+
+
 @dataclass(frozen=True)
 class KeyPair:
     """A certificate of HGS with its private key."""
@@ -125,10 +130,17 @@ class ReleaseKeys(Sequence[GuardianKeys]):
             for opener in encryption
             for signer in sorted(signing, key=lambda one, opener=opener: not _belongs(one, opener))  # type: ignore[misc]
         ]
-        # What was opened before is taken over, and nothing of what is disabled or removed now.
+        self._opened: dict[_Identity, KeyPair] = {}
+        self._made: dict[_Pair, GuardianKeys] = {}
+        if before is not None:
+            self._take_over(before)
+
+    def _take_over(self, before: "ReleaseKeys") -> None:
+        """Keep what was opened and is still enabled, and let go of the rest."""
         wanted = {identity for pair in self._pairs for identity in pair}
-        self._opened = {one: pair for one, pair in (before._opened.items() if before else ()) if one in wanted}
-        self._made: dict[int, GuardianKeys] = {}
+        self._opened = {identity: pair for identity, pair in list(before._opened.items()) if identity in wanted}
+        if (before._name, before._others) == (self._name, self._others):
+            self._made = {pair: made for pair, made in list(before._made.items()) if pair in self._pairs}
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -140,14 +152,15 @@ class ReleaseKeys(Sequence[GuardianKeys]):
     def __getitem__(self, index: int | slice) -> GuardianKeys | Sequence[GuardianKeys]:
         if isinstance(index, slice):
             return [self[each] for each in range(len(self))[index]]
-        if index not in self._made:
-            signer, opener = (self._open(identity) for identity in self._pairs[index])
-            self._made[index] = guardian_keys_from(
+        pair = self._pairs[index]
+        if pair not in self._made:
+            signer, opener = self._open(pair[0]), self._open(pair[1])
+            self._made[pair] = guardian_keys_from(
                 self._name, signer.certificate, signer.key, opener.certificate, opener.key, self._others
             )
-        return self._made[index]
+        return self._made[pair]
 
-    def _open(self, identity: "_Identity") -> KeyPair:
+    def _open(self, identity: _Identity) -> KeyPair:
         if identity not in self._opened:
             self._opened[identity] = _open_identity(identity)
         return self._opened[identity]
@@ -201,6 +214,8 @@ class SignerView:
     not_before: datetime
     not_after: datetime
     trusted_until: datetime | None
+    deny_issued_before: datetime | None
+    id: UUID
 
 
 def signers(actor: Actor) -> list[SignerView]:
@@ -218,6 +233,8 @@ def _signer_view(record: ServiceKey) -> SignerView:
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         trusted_until=overlap_ends,
+        deny_issued_before=record.deny_issued_before,
+        id=record.id,
     )
 
 
@@ -251,9 +268,6 @@ def _enabled(purpose: KeyPurpose) -> list[ServiceKey]:
             "Initialise HGS, or restore its database.",
         )
     return found
-
-
-_Identity = tuple[UUID, str, bytes, bytes, str]
 
 
 def _identity(record: ServiceKey) -> _Identity:

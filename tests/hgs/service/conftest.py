@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from django.test import Client
 
 from hgs.attestation.healthcert import make_signer
+from hgs.commands import guardian_keys, signers
 from hgs.commands import initialise as initialising
-from hgs.commands import signers
 from hgs.commands.submissions import approve, submit
 from hgs.commands.trust import add_tpm_root
 from hgs.models import OperationMode, Submission
@@ -89,6 +89,19 @@ def keys_made_once(monkeypatch: pytest.MonkeyPatch, signer: tuple[x509.Certifica
     monkeypatch.setattr(initialising, "create_guardian_keys", lambda *_, **__: lab())
     monkeypatch.setattr(initialising, "create_communications_key", lambda *_: communications())
     monkeypatch.setattr(signers, "make_signer", lambda *_: signer)
+
+
+@pytest.fixture(scope="session")
+def stock() -> list[rsa.RSAPrivateKey]:
+    """Keys to be had at once, RSA-2048."""
+    return [rsa.generate_private_key(65537, 2048) for _ in range(4)]
+
+
+@pytest.fixture
+def keys_in_stock(monkeypatch: pytest.MonkeyPatch, stock: list[rsa.RSAPrivateKey]) -> None:
+    """Fresh keys of the guardian are not made for each test anew."""
+    left = list(stock)
+    monkeypatch.setattr(guardian_keys, "_new_key", lambda: left.pop())
 
 
 @pytest.fixture
