@@ -5,6 +5,7 @@ from functools import cache
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -41,18 +42,18 @@ def as_pem(*ders: bytes) -> bytes:
 
 
 def key_file(encoding: Encoding = Encoding.PEM, password: Secret = NONE) -> bytes:
-    encryption: KeySerializationEncryption = (
-        BestAvailableEncryption(password.reveal()) if len(password) else NoEncryption()
-    )
-    return key().private_bytes(encoding, PrivateFormat.PKCS8, encryption)
+    return key().private_bytes(encoding, PrivateFormat.PKCS8, under(password))
+
+
+def under(password: Secret) -> KeySerializationEncryption:
+    return BestAvailableEncryption(password.reveal()) if len(password) else NoEncryption()
 
 
 @cache
 def pfx(password: bytes = b"correct horse") -> bytes:
     loaded = x509.load_der_x509_certificate(certificate())
     other = [x509.load_der_x509_certificate(branch().guardian.signing_certificate)]
-    encryption: KeySerializationEncryption = BestAvailableEncryption(password) if password else NoEncryption()
-    return pkcs12.serialize_key_and_certificates(b"guardian", key(), loaded, other, encryption)
+    return pkcs12.serialize_key_and_certificates(b"guardian", key(), loaded, other, under(Secret(password)))
 
 
 def is_ours(found: key_files.KeyFile) -> bool:
@@ -94,7 +95,7 @@ def test_a_pfx_file_with_a_key_that_is_not_rsa_is_refused() -> None:
         .serial_number(1)
         .not_valid_before(NOW)
         .not_valid_after(NOW + dt.timedelta(days=1))
-        .sign(made, __import__("cryptography").hazmat.primitives.hashes.SHA256())
+        .sign(made, hashes.SHA256())
     )
     content = pkcs12.serialize_key_and_certificates(None, made, own, None, NoEncryption())
     refused(lambda: key_files.read_pfx(content, NONE), "not-rsa")

@@ -1,4 +1,4 @@
-"""The guardian's keys over their life: added, made primary, expired, disabled, removed; and what each opens meanwhile."""
+"""The guardian's keys over their life: added, primary, expired, disabled, removed; and what each opens meanwhile."""
 
 import os
 from datetime import timedelta
