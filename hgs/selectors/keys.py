@@ -238,10 +238,11 @@ def _signer_view(record: ServiceKey) -> SignerView:
     )
 
 
-def certificates(actor: Actor) -> list[CertificateView]:
-    """Every certificate of HGS, for people to look at."""
+def certificates(actor: Actor, *, of_guardian: bool = True) -> list[CertificateView]:
+    """Every certificate of HGS, for people to look at; without those of the guardian where so asked."""
     require(may(actor, Action.READ))
-    return [_view(record) for record in ServiceKey.objects.filter(purpose__in=_CERTIFIED)]
+    left_out = set() if of_guardian else {KeyPurpose.GUARDIAN_SIGNING, KeyPurpose.GUARDIAN_ENCRYPTION}
+    return [_view(record) for record in ServiceKey.objects.filter(purpose__in=set(_CERTIFIED) - left_out)]
 
 
 def _view(record: ServiceKey) -> CertificateView:

@@ -66,6 +66,12 @@ def service(actor: Actor) -> Service:
     return _service()
 
 
+def deny_issued_before(actor: Actor) -> datetime | None:
+    """The moment before which no signer's health certificates count; None where there is none."""
+    require(may(actor, Action.READ))
+    return ServiceConfiguration.objects.values_list("deny_issued_before", flat=True).first()
+
+
 def fabric_status(actor: Actor) -> dict[str, Any]:
     """The overview as the fabric may know it."""
     require(may(actor, Action.READ_VERDICTS))

@@ -41,6 +41,8 @@ _STATES: Final = {
     "fail": ("error", "failed"),
     "current": ("ok", "ok"),
     "superseded": ("muted", "stopped"),
+    "primary": ("trust", "locked"),
+    "expired": ("warning", "warning"),
 }
 
 

@@ -1,13 +1,12 @@
 """Changes of what HGS demands, each asked for with a dry run: which hosts would fare otherwise."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.utils import timezone
 
 from hgs.commands.mode import ineffective, set_mode, unready
@@ -18,43 +17,16 @@ from hgs.models import Baseline, CiPolicy, DumpKey, OperationMode, ServiceConfig
 from hgs.selectors import trust
 from hgs.selectors.attestations import MODES
 from hgs.selectors.configuration import configuration
-from hgs.selectors.dry_run import ModeForecast, mode_forecast
+from hgs.selectors.dry_run import mode_forecast
 from hgs.selectors.policies import switchable
-from hgs.selectors.policy_dry_run import PolicyForecast, artefact_forecast, policy_forecast
+from hgs.selectors.policy_dry_run import artefact_forecast, policy_forecast
 from hgs.web.access import context, form, page
 from hgs.web.lists import one_of
+from hgs.web.questions import Question, ask, done
 from portal.kernel.actor import Actor
 from portal.kernel.errors import NotFound
 
 Artefact = Baseline | CiPolicy | DumpKey
-
-
-@dataclass(frozen=True)
-class Question:
-    """What a person is asked before something changes: what, with which consequences, and how hosts would fare.
-
-    ``choice``: a box to tick, sent as the field ``choice`` with the value ``yes``.
-    """
-
-    title: str
-    submit: str
-    back: str
-    rail: str
-    sentences: Sequence[str] = ()
-    notes: Sequence[str] = ()
-    forecast: PolicyForecast | None = None
-    mode_forecast: ModeForecast | None = None
-    choice: str = ""
-    is_danger: bool = False
-
-
-def _ask(request: HttpRequest, actor: Actor, question: Question) -> HttpResponse:
-    return render(request, "hgs/confirm.html", context(actor, question.rail, question=question))
-
-
-def _done(request: HttpRequest, sentence: str, back: str) -> HttpResponse:
-    messages.success(request, sentence)
-    return redirect(back)
 
 
 # ---- policies ------------------------------------------------------------------------------------------------------
@@ -66,7 +38,7 @@ def switch_policy(request: HttpRequest, actor: Actor, name: str, enabled: bool) 
     word = "enabled" if enabled else "disabled"
     if request.method == "POST":
         changed = set_policy_enabled(actor, name, enabled)
-        return _done(request, f"{changed} {word}. It counts from the next attestation on.", "hgs:policies")
+        return done(request, f"{changed} {word}. It counts from the next attestation on.", "hgs:policies")
     policy = switchable(name, enabled)
     verb = "Enable" if enabled else "Disable"
     sentence = policy.meaning if enabled else f"HGS stops demanding: {policy.meaning}"
@@ -79,7 +51,7 @@ def switch_policy(request: HttpRequest, actor: Actor, name: str, enabled: bool) 
         forecast=policy_forecast(actor, name, enabled),
         is_danger=not enabled,
     )
-    return _ask(request, actor, question)
+    return ask(request, actor, question)
 
 
 # ---- baselines, CI policies, dump keys -----------------------------------------------------------------------------
@@ -107,7 +79,7 @@ def switch_artefact(request: HttpRequest, actor: Actor, kind: str, artefact_id: 
     if request.method == "POST":
         set_artefact_enabled(actor, artefact, enabled)
         word = "enabled" if enabled else "disabled"
-        return _done(request, f"{known.noun[0].upper()}{known.noun[1:]} {artefact.name} {word}.", known.route)
+        return done(request, f"{known.noun[0].upper()}{known.noun[1:]} {artefact.name} {word}.", known.route)
     verb = "Enable" if enabled else "Disable"
     question = Question(
         f"{verb} {known.noun} {artefact.name}?",
@@ -118,7 +90,7 @@ def switch_artefact(request: HttpRequest, actor: Actor, kind: str, artefact_id: 
         forecast=artefact_forecast(actor, artefact, enabled),
         is_danger=not enabled,
     )
-    return _ask(request, actor, question)
+    return ask(request, actor, question)
 
 
 @form("hgs:overview")
@@ -129,7 +101,7 @@ def forget_artefact(request: HttpRequest, actor: Actor, kind: str, artefact_id: 
     if request.method == "POST":
         name = artefact.name
         remove_artefact(actor, artefact)
-        return _done(request, f"{known.noun[0].upper()}{known.noun[1:]} {name} removed.", known.route)
+        return done(request, f"{known.noun[0].upper()}{known.noun[1:]} {name} removed.", known.route)
     question = Question(
         f"Remove {known.noun} {artefact.name}?",
         f"Remove {artefact.name}",
@@ -139,7 +111,7 @@ def forget_artefact(request: HttpRequest, actor: Actor, kind: str, artefact_id: 
         forecast=artefact_forecast(actor, artefact, False),
         is_danger=True,
     )
-    return _ask(request, actor, question)
+    return ask(request, actor, question)
 
 
 # ---- mode ----------------------------------------------------------------------------------------------------------
@@ -165,7 +137,7 @@ def change_mode(request: HttpRequest, actor: Actor, key: str) -> HttpResponse:
     if request.method == "POST":
         change = set_mode(actor, mode)
         was = f"HGS attests in {mode.label} mode now." if change.is_change else f"HGS was in {mode.label} mode already."
-        return _done(request, " ".join([was, *change.warnings]), "hgs:mode")
+        return done(request, " ".join([was, *change.warnings]), "hgs:mode")
     question = Question(
         f"{mode.label} mode: which hosts would pass?",
         f"Switch to {mode.label} mode" if configuration().mode != mode else "",
@@ -176,7 +148,7 @@ def change_mode(request: HttpRequest, actor: Actor, key: str) -> HttpResponse:
         mode_forecast=mode_forecast(actor, mode),
         is_danger=True,
     )
-    return _ask(request, actor, question)
+    return ask(request, actor, question)
 
 
 _MEANING: Final = {
@@ -196,7 +168,7 @@ def renew(request: HttpRequest, actor: Actor) -> HttpResponse:
         compromised = request.POST.get("choice") == "yes"
         renew_signer(actor, timezone.now(), compromised=compromised)
         fate = " The one before is trusted no longer; hosts attest again by themselves." if compromised else ""
-        return _done(request, f"A new attestation signer signs health certificates from now on.{fate}", "hgs:keys")
+        return done(request, f"A new attestation signer signs health certificates from now on.{fate}", "hgs:keys")
     sentences = [
         "HGS renews its signer by itself well before it ends.",
         "The signer before signs nothing more. What it signed stays valid until it ends, at most 8 hours, unless its "
@@ -212,4 +184,4 @@ def renew(request: HttpRequest, actor: Actor) -> HttpResponse:
         choice="The signer's key may be known to others: trust nothing that it signed",
         is_danger=True,
     )
-    return _ask(request, actor, question)
+    return ask(request, actor, question)

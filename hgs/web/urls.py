@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 from django.urls.resolvers import URLPattern
 
-from hgs.web import approvals, deeds, host_trust, releases, switching, verdicts, views
+from hgs.web import approvals, deeds, denial, guardian_keys, host_trust, releases, switching, verdicts, views
 from hgs.web.signing_in import SignIn, SignOut
 
 
@@ -54,7 +54,18 @@ urlpatterns = [
     path("releases/", releases.list_releases, name="releases"),
     path("diagnostics/", views.show_diagnostics, name="diagnostics"),
     path("keys/", views.list_keys, name="keys"),
+    path("keys/guardian/add", guardian_keys.add, name="add-guardian-key"),
+    path("keys/guardian/new-pair", guardian_keys.new_pair, name="new-guardian-pair"),
+    path("keys/guardian/<uuid:key_id>/dependents", guardian_keys.show_dependents, name="guardian-key-dependents"),
+    path("keys/guardian/<uuid:key_id>/primary", guardian_keys.make_primary, name="guardian-key-primary"),
+    path("keys/guardian/<uuid:key_id>/enable", guardian_keys.enable, name="guardian-key-enable"),
+    path("keys/guardian/<uuid:key_id>/disable", guardian_keys.disable, name="guardian-key-disable"),
+    path("keys/guardian/<uuid:key_id>/remove", guardian_keys.remove, name="guardian-key-remove"),
     path("keys/signer/renew", switching.renew, name="renew-signer"),
+    path("keys/signer/deny", denial.deny, name="deny"),
+    path("keys/signer/deny/clear", denial.clear, name="clear-deny"),
+    path("keys/signer/<uuid:signer_id>/deny", denial.deny, name="deny-of-signer"),
+    path("keys/signer/<uuid:signer_id>/deny/clear", denial.clear, name="clear-deny-of-signer"),
     path("keys/tpm-roots/add", deeds.add_root, name="add-tpm-root"),
     path("keys/tpm-roots/<uuid:root_id>/remove", deeds.forget_root, name="remove-tpm-root"),
 ]

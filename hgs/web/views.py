@@ -2,9 +2,10 @@
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 
 from hgs.models import PolicyVersion
-from hgs.selectors import keys, overview, policies, trust
+from hgs.selectors import guardian_keys, keys, overview, policies, trust
 from hgs.trace import Result, trace
 from hgs.web.access import context, page
 from hgs.wire.kps import METADATA_PATH
@@ -48,11 +49,13 @@ def list_policies(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 @page
 def list_keys(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """Certificates of HGS, and the TPM makers it trusts."""
+    """The guardian's keys, the other certificates of HGS, and the TPM makers it trusts."""
     values = context(
         actor,
         "keys",
-        certificates=keys.certificates(actor),
+        guardian=guardian_keys.guardian_key_views(actor, timezone.now()),
+        certificates=keys.certificates(actor, of_guardian=False),
+        deny_issued_before=overview.deny_issued_before(actor),
         signers=keys.signers(actor),
         tpm_roots=trust.tpm_roots(actor),
     )
