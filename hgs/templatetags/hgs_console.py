@@ -41,7 +41,7 @@ _STATES: Final = {
     "fail": ("error", "failed"),
     "current": ("ok", "ok"),
     "superseded": ("muted", "stopped"),
-    "primary": ("trust", "locked"),
+    "primary": ("trust", "attested"),
     "expired": ("warning", "warning"),
 }
 

@@ -6,22 +6,31 @@ With `GF_SCREENSHOTS=<folder>` every page looked at is also kept as a picture.
 import os
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from django.test import Client
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
+from hgs.commands import guardian_keys as commands
+from hgs.commands.deny_issued_before import deny_issued_before
+from hgs.commands.dependents import record_dependents
 from hgs.commands.host_groups import add_host_group
 from hgs.commands.submissions import submit
+from hgs.keyprotection.certificates import issue_self_signed
 from hgs.keyprotection.protector import new_protector
-from hgs.models import Attestation, Baseline, Submission, TpmHost
+from hgs.keyprotection.secret import Secret
+from hgs.models import Attestation, Baseline, KeyPurpose, KeyRelease, ServiceKey, Submission, TpmHost
+from hgs.selectors import keys
 from portal.accounts.models import User
 from tests.hgs.attestation.boots import REVOKED, Boot
+from tests.hgs.keyprotection.guardians import NOW as MADE
 from tests.hgs.keyprotection.guardians import branch, lab, owner
 from tests.hgs.service.conftest import ADMIN, FABRIC, PASSWORD, Clock, Trusting
 from tests.hgs.service.hosts import Host, roll
@@ -84,6 +93,31 @@ def busy(client: Client, fabric: Trusting, hv01: Host, hv02: Host, clock: Clock)
 
 
 @pytest.fixture
+def old(busy: None, keys_in_stock: None, clock: Clock) -> ServiceKey:
+    """An encryption key before the primary one, with an expired certificate, that machines and files depend on."""
+    found = ServiceKey.objects.get(purpose=KeyPurpose.GUARDIAN_ENCRYPTION)
+    machines = [uuid4() for _ in range(3)]
+    for vm in machines:
+        KeyRelease.objects.create(
+            at=clock.now, released=True, vm_id=vm, guardian_fingerprint=found.fingerprint, owner_fingerprint="ab" * 32
+        )
+    entries = [("vm", str(machines[0]), "web-01"), ("shielding-data", "sd-7", "Windows Server 2025 of contoso.pdk")]
+    named = [
+        {"kind": kind, "id": one, "name": name, "owner_fingerprint": "ab" * 32, "guardians": [found.fingerprint]}
+        for kind, one, name in entries
+    ]
+    record_dependents(FABRIC, named, clock.now)
+    clock.forward(minutes=1)
+    commands.new_pair(ADMIN, primary=True)
+    key = branch().encryption_key
+    ended = issue_self_signed("contoso HGS before the move", key, "encryption", MADE, timedelta(days=30))
+    private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    commands.disable_key(ADMIN, commands.add_from_files(ADMIN, "encryption", ended, private, Secret(b"")))
+    deny_issued_before(ADMIN, clock.now, keys.primary_signer())
+    return found
+
+
+@pytest.fixture
 def open_page(browser: Browser, server: LiveServer) -> Iterator[Open]:
     contexts = []
 
@@ -133,7 +167,9 @@ def address(name: str) -> str:
 
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
-def test_every_page_is_accessible(open_page: Open, busy: None, admin: User, size: tuple[int, int], scheme: str) -> None:
+def test_every_page_is_accessible(
+    open_page: Open, busy: None, old: ServiceKey, admin: User, size: tuple[int, int], scheme: str
+) -> None:
     page = open_page(admin, size=size, scheme=scheme)
     refused = Attestation.objects.filter(passed=False, proven=True).get()
     baseline = Baseline.objects.get()
@@ -162,6 +198,11 @@ def test_every_page_is_accessible(open_page: Open, busy: None, admin: User, size
         "attestation": f"attestations/{refused.pk}/",
         "capture": f"attestations/capture/?host={refused.identity}",
         "keys": "keys/",
+        "key-dependents": f"keys/guardian/{old.pk}/dependents",
+        "key-primary": f"keys/guardian/{old.pk}/primary",
+        "key-remove": f"keys/guardian/{old.pk}/remove",
+        "key-new-pair": "keys/guardian/new-pair",
+        "deny": "keys/signer/deny",
         "releases": "releases/",
         "diagnostics": "diagnostics/?detailed=yes",
     }
@@ -228,6 +269,23 @@ def test_a_policy_is_disabled_by_keyboard_alone(open_page: Open, busy: None, adm
     assert outline != "none"
     page.keyboard.press("Enter")
     expect(page.get_by_text("Hgs_NoDumps disabled.")).to_be_visible()
+
+
+def test_a_pair_is_taken_out_of_use_after_reading_what_is_lost(open_page: Open, old: ServiceKey, admin: User) -> None:
+    page = open_page(admin)
+    page.get_by_role("link", name="Certificates").click()
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name=f"Remove… {old.fingerprint[:8]}"))
+    row.get_by_role("link", name=re.compile("Remove")).click()
+    expect(page.get_by_text("3 virtual machines and 1 shielding data file would not open without it.")).to_be_visible()
+    expect(page.get_by_role("cell", name="web-01")).to_be_visible()
+    page.get_by_label(re.compile("^Type ")).fill("something else")
+    page.get_by_role("button", name="Remove it").click()
+    expect(page.get_by_text("was not typed.")).to_be_visible()
+    page.get_by_role("link", name=f"Remove… {old.fingerprint[:8]}").click()
+    page.get_by_label(re.compile("^Type ")).fill(old.fingerprint[:8])
+    page.get_by_role("button", name="Remove it").click()
+    expect(page.get_by_text("Lost with it: 3 virtual machines and 1 shielding data file.")).to_be_visible()
+    assert not ServiceKey.objects.filter(pk=old.pk).exists()
 
 
 def test_a_reviewer_finds_no_button_that_works(open_page: Open, busy: None, reviewer: User) -> None:
