@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from hgs import key_files, pkcs11
 from hgs.commands.service_keys import certified_record, token_record
-from hgs.keyprotection import algorithms, certificates
+from hgs.keyprotection import algorithms, certificates, pfx
 from hgs.keyprotection.certificates import CertificateUse
 from hgs.keyprotection.errors import GuardianError
 from hgs.keyprotection.guardian import OTHER_SIGNING_MAX
@@ -51,7 +51,10 @@ def add_from_pfx(
 ) -> ServiceKey:
     """Add the key of a PFX file, with its certificate. Raises Invalid and Conflict; then nothing is changed."""
     require(may(actor, Action.MANAGE_KEYS))
-    found = key_files.read_pfx(content, password)
+    try:
+        found = pfx.read_pfx(content, password, use)
+    except GuardianError as error:
+        raise Invalid(error.code, error.message, error.advice) from None
     return _add_opened(actor, use, found.certificate, found.key, "a PFX file", primary=primary)
 
 
@@ -66,7 +69,7 @@ def add_from_files(
 ) -> ServiceKey:
     """Add a key from files in PEM or DER; both may be the same. Raises Invalid and Conflict."""
     require(may(actor, Action.MANAGE_KEYS))
-    found = key_files.read_key_and_certificate(certificate, private_key, password)
+    found = key_files.read_key_and_certificate(certificate, private_key, password, use)
     return _add_opened(actor, use, found.certificate, found.key, "a file", primary=primary)
 
 
@@ -210,12 +213,9 @@ def _check_room(purpose: KeyPurpose) -> None:
 def _same_key(purpose: KeyPurpose, certificate: bytes) -> list[ServiceKey]:
     """The certificates of the same key that HGS has."""
     use = USES[purpose.value]
-    wanted = certificates.public_octets(certificates.rsa_key_of(certificate, use))
-    return [
-        row
-        for row in ServiceKey.objects.filter(purpose=purpose)
-        if certificates.public_octets(certificates.rsa_key_of(bytes(row.certificate), use)) == wanted
-    ]
+    wanted = certificates.key_octets_of(certificate, use)
+    rows = ServiceKey.objects.filter(purpose=purpose)
+    return [row for row in rows if certificates.key_octets_of(bytes(row.certificate), use) == wanted]
 
 
 # ---- changing ------------------------------------------------------------------------------------------------------

@@ -119,8 +119,8 @@ def guardian_for(verified: VerifiedProtector, guardians: Sequence[GuardianKeys])
 
 
 def _signs(guardian: GuardianKeys, wrapping: Wrapping) -> bool:
-    named = certificates.rsa_key_of(wrapping.signing_certificate, "signing")
-    return certificates.public_octets(guardian.signing_key.public_key()) == certificates.public_octets(named)
+    ours, named = guardian.guardian.signing_certificate, wrapping.signing_certificate
+    return certificates.key_octets_of(ours, "signing") == certificates.key_octets_of(named, "signing")
 
 
 def answer(

@@ -5,6 +5,7 @@ the same. What a moment decides is asked each time: whether a certificate is val
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
@@ -47,7 +48,7 @@ class ReleaseTrust:
     stamp: UUID
     deny_issued_before: datetime | None
     signers: tuple[TrustedSigner, ...]
-    guardians: tuple[GuardianKeys, ...] = field(repr=False)
+    guardians: Sequence[GuardianKeys] = field(repr=False)
     _known: "OrderedDict[bytes, KnownCertificate]" = field(default_factory=OrderedDict, repr=False)
     _guard: Lock = field(default_factory=Lock, repr=False)
 
@@ -87,7 +88,7 @@ def release_trust(configuration: ServiceConfiguration) -> ReleaseTrust:
             configuration.trust_stamp,
             configuration.deny_issued_before,
             tuple(keys.trusted_signers()),
-            tuple(keys.guardian_keys()),
+            keys.guardian_keys(configuration),
         )
     return kept
 

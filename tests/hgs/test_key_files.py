@@ -1,11 +1,9 @@
 """Files with keys: what is taken of them, and what is refused with a sentence."""
 
 import datetime as dt
-from functools import cache
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -13,13 +11,13 @@ from cryptography.hazmat.primitives.serialization import (
     KeySerializationEncryption,
     NoEncryption,
     PrivateFormat,
-    pkcs12,
 )
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hgs import key_files
 from hgs.keyprotection.certificates import issue_self_signed
+from hgs.keyprotection.pfx import KeyPair
 from hgs.keyprotection.secret import Secret
 from portal.kernel.errors import Invalid
 from tests.hgs.keyprotection.guardians import branch, lab
@@ -49,14 +47,7 @@ def under(password: Secret) -> KeySerializationEncryption:
     return BestAvailableEncryption(password.reveal()) if len(password) else NoEncryption()
 
 
-@cache
-def pfx(password: bytes = b"correct horse") -> bytes:
-    loaded = x509.load_der_x509_certificate(certificate())
-    other = [x509.load_der_x509_certificate(branch().guardian.signing_certificate)]
-    return pkcs12.serialize_key_and_certificates(b"guardian", key(), loaded, other, under(Secret(password)))
-
-
-def is_ours(found: key_files.KeyFile) -> bool:
+def is_ours(found: KeyPair) -> bool:
     return (found.certificate, found.key.private_numbers()) == (certificate(), key().private_numbers())
 
 
@@ -64,41 +55,6 @@ def refused(call: object, code: str) -> None:
     with pytest.raises(Invalid) as error:
         call()  # type: ignore[operator]
     assert error.value.code == code
-
-
-def test_a_pfx_file_gives_the_key_and_its_certificate() -> None:
-    assert is_ours(key_files.read_pfx(pfx(), PASSWORD))
-    assert is_ours(key_files.read_pfx(pfx(b""), NONE))
-
-
-@pytest.mark.parametrize("password", [Secret(b"wrong"), NONE])
-def test_a_pfx_file_under_another_password_is_refused(password: Secret) -> None:
-    refused(lambda: key_files.read_pfx(pfx(), password), "pfx-unreadable")
-
-
-def test_a_pfx_file_without_a_key_is_refused() -> None:
-    loaded = x509.load_der_x509_certificate(certificate())
-    content = pkcs12.serialize_key_and_certificates(
-        None, None, loaded, None, BestAvailableEncryption(PASSWORD.reveal())
-    )
-    refused(lambda: key_files.read_pfx(content, PASSWORD), "pfx-incomplete")
-
-
-def test_a_pfx_file_with_a_key_that_is_not_rsa_is_refused() -> None:
-    made = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ec")])
-    own = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(made.public_key())
-        .serial_number(1)
-        .not_valid_before(NOW)
-        .not_valid_after(NOW + dt.timedelta(days=1))
-        .sign(made, hashes.SHA256())
-    )
-    content = pkcs12.serialize_key_and_certificates(None, made, own, None, NoEncryption())
-    refused(lambda: key_files.read_pfx(content, NONE), "not-rsa")
 
 
 @pytest.mark.parametrize("encoding", [Encoding.PEM, Encoding.DER])
@@ -110,22 +66,26 @@ def test_a_key_file_goes_with_its_certificate(encoding: Encoding, password: Secr
         as_pem(certificate()),
         as_pem(branch().guardian.signing_certificate, certificate()),
     ):
-        assert is_ours(key_files.read_key_and_certificate(certificates, content, password))
+        assert is_ours(key_files.read_key_and_certificate(certificates, content, password, "signing"))
 
 
 def test_both_may_be_in_one_file() -> None:
     content = key_file() + as_pem(certificate())
-    assert is_ours(key_files.read_key_and_certificate(content, content, NONE))
+    assert is_ours(key_files.read_key_and_certificate(content, content, NONE, "signing"))
 
 
 def test_a_renewed_certificate_goes_with_its_key_as_well() -> None:
     renewed = issue_self_signed("renewed", key(), "signing", NOW + dt.timedelta(days=400))
-    assert key_files.read_key_and_certificate(renewed, key_file(), NONE).certificate == renewed
+    assert key_files.read_key_and_certificate(renewed, key_file(), NONE, "signing").certificate == renewed
+
+
+def test_a_certificate_of_another_use_is_refused() -> None:
+    refused(lambda: key_files.read_key_and_certificate(certificate(), key_file(), NONE, "encryption"), "key-usage")
 
 
 def test_a_certificate_of_another_key_is_refused() -> None:
     other = branch().guardian.signing_certificate
-    refused(lambda: key_files.read_key_and_certificate(other, key_file(), NONE), "key-mismatch")
+    refused(lambda: key_files.read_key_and_certificate(other, key_file(), NONE, "signing"), "key-mismatch")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +110,6 @@ def test_a_private_key_that_is_not_rsa_is_refused() -> None:
 
 def test_files_of_any_length_are_refused_before_they_are_read() -> None:
     large = bytes(key_files.FILE_MAX + 1)
-    refused(lambda: key_files.read_pfx(large, NONE), "key-file-too-large")
     refused(lambda: key_files.read_private_key(large, NONE), "key-file-too-large")
     refused(lambda: key_files.read_certificates(large), "key-file-too-large")
 
@@ -164,19 +123,8 @@ def test_no_bytes_raise_anything_else(content: bytes, password: bytes) -> None:
     pem = b"-----BEGIN CERTIFICATE-----\n" + content + b"\n-----END CERTIFICATE-----\n"
     for one in (content, pem):
         for read in (
-            lambda one=one: key_files.read_pfx(one, Secret(password)),
             lambda one=one: key_files.read_private_key(one, Secret(password)),
             lambda one=one: key_files.read_certificates(one),
         ):
             with pytest.raises(Invalid):
                 read()  # type: ignore[no-untyped-call]
-
-
-@given(st.integers(0, 10_000), st.integers(1, 255))
-def test_a_changed_byte_of_a_pfx_file_raises_nothing_else(position: int, change: int) -> None:
-    content = bytearray(pfx())
-    content[position % len(content)] ^= change
-    try:
-        key_files.read_pfx(bytes(content), PASSWORD)
-    except Invalid:
-        return

@@ -100,7 +100,7 @@ def test_the_password_of_a_pfx_file_is_asked_for(node: Terminal, files: dict[str
     command = ["hgs", "key", "add", "--type", "signing", "--pfx", files["key.pfx"]]
     refused = CliRunner().invoke(gf, command, input="wrong\n")
     assert refused.exit_code == 1
-    assert "the password is wrong" in refused.stderr
+    assert "does not open the PFX file" in refused.stderr
     done = CliRunner().invoke(gf, command, input="correct horse\n")
     assert done.exit_code == 0
     assert "correct horse" not in done.output

@@ -79,7 +79,7 @@ def test_a_key_of_a_pfx_file_is_added(signed_in: Client) -> None:
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"use": "signing", "password": "wrong"}, "the password is wrong"),
+        ({"use": "signing", "password": "wrong"}, "does not open the PFX file"),
         ({"use": "encryption", "password": "correct horse"}, "is not meant for encryption"),
         ({"use": "both", "password": "correct horse"}, "not said what the key is for"),
     ],
