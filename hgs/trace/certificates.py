@@ -8,6 +8,7 @@ from cryptography import x509
 
 from hgs.attestation.ekcert import EkCertificate, parse_ek_certificate
 from hgs.models import KeyPurpose, ServiceKey, TpmHost, TrustedTpmRoot
+from hgs.selectors.guardian_keys import guardian_key_view
 from hgs.selectors.in_force import authorities
 from hgs.selectors.trust import check_ek_certificate
 from hgs.trace.findings import TPM_MODE, Diagnostic, Facts, Told, counted, failed, named, passed, warning
@@ -16,12 +17,14 @@ from portal.kernel.errors import Invalid
 SIGNER_NEAR: Final = timedelta(days=30)
 """HGS renews its signer 60 days before it ends, so a signer this near its end was not renewed."""
 OTHERS_NEAR: Final = timedelta(days=90)
+_GUARDIAN: Final = (KeyPurpose.GUARDIAN_SIGNING, KeyPurpose.GUARDIAN_ENCRYPTION)
 
 
 def own_certificates(facts: Facts) -> Iterable[Told]:
     """HGS's own certificates are valid for a while."""
     near = 0
-    for key in ServiceKey.objects.filter(is_enabled=True, is_primary=True).exclude(certificate=b""):
+    certified = ServiceKey.objects.filter(is_enabled=True, is_primary=True).exclude(certificate=b"")
+    for key in certified.exclude(purpose__in=_GUARDIAN):
         end = x509.load_der_x509_certificate(bytes(key.certificate)).not_valid_after_utc
         is_signer = key.purpose == KeyPurpose.ATTESTATION_SIGNER
         remedy = "Renew it: gf hgs signer renew" if is_signer else "Give HGS a new key of this purpose in good time."
@@ -34,6 +37,14 @@ def own_certificates(facts: Facts) -> Iterable[Told]:
             yield warning(f"The certificate for {label.lower()} ends on {end:%Y-%m-%d}.", remedy)
     if not near:
         yield passed("No certificate of HGS is near its end.")
+
+
+def guardian_certificates(facts: Facts) -> Iterable[Told]:
+    """When certificates of the guardian end changes nothing; it is good to know all the same."""
+    views = [guardian_key_view(key, facts.now) for key in ServiceKey.objects.filter(purpose__in=_GUARDIAN)]
+    ended = [view.fingerprint[:16] for view in views if view.is_enabled and view.is_expired]
+    if ended:
+        yield passed(f"Certificates of the guardian have ended, and count as before: {named(ended)}.")
 
 
 def tpm_makers(_: Facts) -> Iterable[Told]:
@@ -92,6 +103,7 @@ def host_certificates(facts: Facts) -> Iterable[Told]:
 
 DIAGNOSTICS: Final = (
     Diagnostic("certificates", "Certificates of HGS", "Certificates", own_certificates),
+    Diagnostic("guardian-certificates", "Certificates of the guardian", "Certificates", guardian_certificates),
     Diagnostic("tpm-makers", "TPM makers", "Certificates", tpm_makers, TPM_MODE),
     Diagnostic("host-certificates", "TPM certificates of hosts", "Certificates", host_certificates, TPM_MODE),
 )

@@ -8,18 +8,20 @@ from typing import Final
 
 from django.conf import settings
 
+from hgs import pkcs11
 from hgs.checks import MINIMUM_TOKEN_LENGTH
 from hgs.models import ServiceKey, Submission, SubmissionState
 from hgs.sealing import SealingError, older_master_keys, unseal
 from hgs.selectors.master_keys import Known, needed_master_keys
 from hgs.trace.findings import Diagnostic, Facts, Told, counted, failed, passed, warning
+from portal.kernel.errors import Unavailable
 
 WAITS_LONG: Final = timedelta(days=7)
 
 
 def sealed_keys(_facts: Facts) -> Iterable[Told]:
-    """Every key in use opens under this node's master key."""
-    enabled = list(ServiceKey.objects.filter(is_enabled=True).exclude(sealed_key=b""))
+    """Every key in use opens under this node's master key, as far as it is in the database."""
+    enabled = list(ServiceKey.objects.filter(is_enabled=True, pkcs11_uri=""))
     for key in enabled:
         try:
             unseal(bytes(key.sealed_key), purpose=key.purpose, record_id=key.id)
@@ -28,6 +30,19 @@ def sealed_keys(_facts: Facts) -> Iterable[Told]:
             yield failed(f"{key} does not open: {error.message}", remedy)
             return
     yield passed(f"All {len(enabled)} keys in use open.")
+
+
+def tokens(_facts: Facts) -> Iterable[Told]:
+    """Every key in use that stays in a token is found there."""
+    enabled = list(ServiceKey.objects.filter(is_enabled=True).exclude(pkcs11_uri=""))
+    for key in enabled:
+        try:
+            pkcs11.answers(key.pkcs11_uri)
+        except Unavailable as error:
+            yield failed(f"{key} is in a token and cannot be used: {error.message}", error.advice)
+            return
+    if enabled:
+        yield passed(f"{counted(len(enabled), 'key')} in tokens can be used.")
 
 
 def master_key_file(_facts: Facts) -> Iterable[Told]:
@@ -106,6 +121,7 @@ def waiting_submissions(facts: Facts) -> Iterable[Told]:
 
 DIAGNOSTICS: Final = (
     Diagnostic("sealed-keys", "Keys open", "Service", sealed_keys),
+    Diagnostic("tokens", "Keys in tokens", "Service", tokens),
     Diagnostic("master-key", "Master key", "Service", master_key_file),
     Diagnostic("older-master-keys", "Older master keys", "Service", older_keys),
     Diagnostic("fabric-token", "The fabric's token", "Service", fabric_token),

@@ -43,6 +43,7 @@ from tests.hgs.attestation.boots import Boot
 from tests.hgs.attestation.tpm_hosts import NOW, Manufacturer
 from tests.hgs.service.conftest import ADMIN, FABRIC, REVIEWER, Clock, Trusting, make_person
 from tests.hgs.service.hosts import Host
+from tests.hgs.tokens import Token, forget, needs_token
 
 pytestmark = pytest.mark.django_db
 
@@ -223,6 +224,37 @@ def test_a_signer_near_its_end_is_found(healthy: Trusting, left: timedelta | Non
         )
     found = alarms(trace(ADMIN))
     assert found.get("certificates", (None,))[0] is result
+
+
+@pytest.mark.usefixtures("keys_in_stock")
+def test_an_ended_certificate_of_the_guardian_is_told_and_no_alarm(healthy: Trusting) -> None:
+    from hgs.commands.guardian_keys import add_renewed_certificate
+    from hgs.keyprotection.certificates import issue_self_signed
+    from tests.hgs.keyprotection.guardians import lab
+
+    short = issue_self_signed("short", lab().signing_key, "signing", NOW - timedelta(days=9), timedelta(days=1))
+    added = add_renewed_certificate(ADMIN, "signing", short, primary=True)
+    report = trace(ADMIN)
+    assert alarms(report) == {}
+    (told,) = [item.told for item in report.findings if item.code == "guardian-certificates"]
+    assert added.fingerprint[:16] in told.sentence
+
+
+@needs_token
+def test_a_token_that_does_not_answer_fails(
+    healthy: Trusting, token: Token, token_key_uri: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hgs.commands.guardian_keys import add_from_token
+
+    add_from_token(ADMIN, "encryption", token_key_uri)
+    report = trace(ADMIN)
+    assert alarms(report) == {}
+    assert [item.told.sentence for item in report.findings if item.code == "tokens"] == ["1 key in tokens can be used."]
+    settings.HGS_PKCS11_PIN = "a wrong pin 99"
+    forget(monkeypatch)
+    result, sentence = only("tokens")
+    assert result is Result.FAIL
+    assert "refuses the PIN" in sentence
 
 
 def test_a_host_whose_maker_is_no_longer_trusted_fails(healthy: Trusting) -> None:
