@@ -27,7 +27,7 @@ from hgs.pkcs11_uri import parse_token_uri
 from hgs.policy import Action, may
 from hgs.selectors import keys as opening
 from hgs.selectors.configuration import configuration
-from hgs.selectors.dependents import Dependents, dependents_of
+from hgs.selectors.dependents import EVENTS, MADE_PRIMARY, Dependents, dependents_of
 from portal.kernel import audit
 from portal.kernel.actor import Actor
 from portal.kernel.errors import Conflict, Invalid
@@ -232,13 +232,14 @@ def make_primary(actor: Actor, *keys: ServiceKey) -> None:
         raise Invalid("same-purpose", "There is one primary key for each purpose; two of the same were named.")
     try:
         with transaction.atomic():
+            now = timezone.now()
             for key in keys:
-                _make_primary(actor, _locked(key))
+                _make_primary(actor, _locked(key), now)
     except IntegrityError:
         raise Conflict("changed-meanwhile", "Another key was made the primary one at the same moment.") from None
 
 
-def _make_primary(actor: Actor, key: ServiceKey) -> None:
+def _make_primary(actor: Actor, key: ServiceKey, now: datetime) -> None:
     if key.is_primary:
         return
     if not key.is_enabled:
@@ -247,11 +248,11 @@ def _make_primary(actor: Actor, key: ServiceKey) -> None:
     _prove(USES[key.purpose], pair.key, pair.key.public_key())
     before = ServiceKey.objects.select_for_update().filter(purpose=key.purpose, is_primary=True).first()
     if before is not None:
-        ServiceKey.objects.filter(pk=before.pk).update(is_primary=False, superseded_at=timezone.now())
+        ServiceKey.objects.filter(pk=before.pk).update(is_primary=False, superseded_at=now)
     ServiceKey.objects.filter(pk=key.pk).update(is_primary=True, superseded_at=None)
     label = KeyPurpose(key.purpose).label
     summary = f"{label}: tenants get another certificate from now on; the one before stays enabled."
-    _audit(actor, key, "made-primary", summary, {"before": before.fingerprint if before else ""})
+    _audit(actor, key, MADE_PRIMARY, summary, {"before": before.fingerprint if before else ""})
 
 
 def enable_key(actor: Actor, key: ServiceKey) -> None:
@@ -344,7 +345,7 @@ def _label(key: ServiceKey) -> str:
 def _audit(actor: Actor, key: ServiceKey, word: str, summary: str, more: dict[str, Any]) -> None:
     audit.record(
         actor,
-        f"guardian-key:{word}",
+        f"{EVENTS}:{word}",
         target_type="service-key",
         target_id=key.id,
         summary=summary,

@@ -15,8 +15,12 @@ from django.db.models import Max, QuerySet
 from hgs.models import DependentsReport, KeyPurpose, KeyRelease, ServiceKey
 from hgs.policy import Action, may
 from portal.kernel.actor import Actor
+from portal.kernel.models import AuditEvent
 from portal.kernel.policy import require
 
+EVENTS: Final = "guardian-key"
+MADE_PRIMARY: Final = "made-primary"
+"""Events of the audit chain are called ``guardian-key:…``."""
 LISTED: Final = 50
 VM: Final = "vm"
 SHIELDING_DATA: Final = "shielding-data"
@@ -105,22 +109,27 @@ def _encryption_fingerprints(key: ServiceKey) -> list[str]:
     """
     if key.purpose != KeyPurpose.GUARDIAN_SIGNING:
         return [key.fingerprint]
-    others = list(ServiceKey.objects.filter(purpose=KeyPurpose.GUARDIAN_ENCRYPTION))
-    since = max((other.superseded_at for other in others if other.superseded_at), default=None)
-    return [other.fingerprint for other in others if _may_have_met(key, other, since)]
+    others = ServiceKey.objects.filter(purpose=KeyPurpose.GUARDIAN_ENCRYPTION)
+    return [other.fingerprint for other in others if _may_have_met(key, other)]
 
 
-def _may_have_met(signer: ServiceKey, opener: ServiceKey, primary_since: datetime | None) -> bool:
+def _may_have_met(signer: ServiceKey, opener: ServiceKey) -> bool:
     """Whether protectors may name both.
 
     They do where both were the primary ones at the same time. Of keys that never were it here, and came from another
-    HGS, each may have been in use with each. ``primary_since``: when the primary encryption key became it, if known.
+    HGS, each may have been in use with each.
     """
     if _never_primary(signer) or _never_primary(opener):
         return _never_primary(signer) and _never_primary(opener)
-    began = (primary_since or opener.created_at) if opener.is_primary else opener.created_at
-    before_it_ended = signer.superseded_at is None or began < signer.superseded_at
+    before_it_ended = signer.superseded_at is None or _first_primary(opener) < signer.superseded_at
     return before_it_ended and (opener.superseded_at is None or signer.created_at < opener.superseded_at)
+
+
+def _first_primary(key: ServiceKey) -> datetime:
+    """When a key first was the primary one: by the audit chain, or else since it was made."""
+    made = AuditEvent.objects.filter(target_type="service-key", target_id=str(key.pk), event=f"{EVENTS}:{MADE_PRIMARY}")
+    first = made.order_by("sequence").values_list("at", flat=True).first()
+    return first or key.created_at
 
 
 def _never_primary(key: ServiceKey) -> bool:

@@ -5,13 +5,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.test import Client
 
 from hgs import commands
-from hgs.commands import host_groups, host_keys, signers
+from hgs.commands import guardian_keys, host_groups, host_keys, signers
 from hgs.commands.administrators import add_administrator, set_enabled, set_password
+from hgs.commands.deny_issued_before import deny_issued_before
 from hgs.commands.dump_keys import add_dump_key
 from hgs.commands.mode import set_mode
 from hgs.commands.policies import set_policy_enabled
@@ -24,6 +26,7 @@ from hgs.models import (
     HostKey,
     OperationMode,
     PolicyVersion,
+    ServiceKey,
     Submission,
     TpmHost,
     TrustedTpmRoot,
@@ -38,6 +41,7 @@ from tests.hgs.service.test_rehearsal import rehearse
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def spki() -> bytes:
@@ -65,6 +69,16 @@ def reviewer_rob() -> str:
 def disabled_rob() -> str:
     set_enabled(ADMIN, reviewer_rob(), False)
     return "rob"
+
+
+def second_key() -> ServiceKey:
+    return guardian_keys.generate_key(ADMIN, "encryption")
+
+
+def disabled_key() -> ServiceKey:
+    key = second_key()
+    guardian_keys.disable_key(ADMIN, key)
+    return key
 
 
 Change = tuple[Callable[[Host], object], Callable[[object], object], str]
@@ -102,6 +116,12 @@ CHANGES: list[Change] = [
     (lambda _: None, lambda _: set_mode(ADMIN, OperationMode.HOST_KEY), "mode:changed"),
     (lambda _: None, lambda _: signers.renew_signer(ADMIN, NOW), "signer:renewed"),
     (lambda _: None, lambda _: signers.renew_signer(ADMIN, NOW, compromised=True), "signer:renewed"),
+    (lambda _: None, lambda _: deny_issued_before(ADMIN, LONG_AGO), "signer:deny-issued-before"),
+    (lambda _: None, lambda _: guardian_keys.generate_key(ADMIN, "signing"), "guardian-key:added"),
+    (lambda _: second_key(), lambda key: guardian_keys.make_primary(ADMIN, key), "guardian-key:made-primary"),
+    (lambda _: second_key(), lambda key: guardian_keys.disable_key(ADMIN, key), "guardian-key:disabled"),
+    (lambda _: disabled_key(), lambda key: guardian_keys.enable_key(ADMIN, key), "guardian-key:enabled"),
+    (lambda _: second_key(), lambda key: guardian_keys.remove_keys(ADMIN, key), "guardian-key:removed"),
     (lambda _: None, lambda _: add_administrator(ADMIN, "rob", PASSWORD, reviewer=True), "administrator:added"),
     (lambda _: reviewer_rob(), lambda name: set_password(ADMIN, str(name), PASSWORD), "administrator:password-set"),
     (lambda _: reviewer_rob(), lambda name: set_enabled(ADMIN, str(name), False), "administrator:disabled"),
@@ -119,10 +139,14 @@ def whole() -> Iterator[None]:
 def test_a_change_is_one_event(
     fabric: Trusting,
     hv02: Host,
+    keys_in_stock: None,
+    stranger: tuple[x509.Certificate, rsa.RSAPrivateKey],
+    monkeypatch: pytest.MonkeyPatch,
     prepare: Callable[[Host], object],
     change: Callable[[object], object],
     event: str,
 ) -> None:
+    monkeypatch.setattr(signers, "make_signer", lambda *_: stranger)
     given = prepare(hv02)
     before = AuditEvent.objects.count()
     change(given)
@@ -142,6 +166,7 @@ def test_every_command_module_with_a_change_is_in_the_table() -> None:
     writing = {path.stem for path in folder.glob("*.py") if "audit.record(" in path.read_text()}
     covered = {"submissions", "trust", "dump_keys", "host_keys", "host_groups", "policies", "mode", "signers"}
     covered |= {"administrators", "initialise"}  # initialising: test_initialising_is_one_event
+    covered |= {"guardian_keys", "deny_issued_before"}
     covered |= {"verdicts", "release"}  # attestations below; releases: test_key_protection_service
     covered |= {"rewrap", "state", "state_import"}  # test_rewrap, test_state
     assert writing <= covered

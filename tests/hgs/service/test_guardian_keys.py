@@ -593,15 +593,43 @@ def test_the_signing_key_is_needed_as_long_as_the_encryption_key_of_its_time(ini
     assert GUARDIAN_KEYS.count() == 2
 
 
-def test_a_pair_that_was_made_first_and_primary_later_does_not_hold_the_old_one(
-    initialised: None, clock: Clock
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("together", [True, False])
+def test_what_uses_the_new_pair_does_not_hold_the_old_one(
+    initialised: None, clock: Clock, monkeypatch: pytest.MonkeyPatch, at_once: bool, together: bool
 ) -> None:
+    def ticking() -> Any:
+        clock.forward(milliseconds=1)
+        return clock.now
+
+    monkeypatch.setattr("django.utils.timezone.now", ticking)
     signing, encryption = primary(SIGNING), primary(ENCRYPTION)
-    clock.forward(minutes=1)
-    pair = commands.new_pair(ADMIN)
-    clock.forward(minutes=1)
-    commands.make_primary(ADMIN, *pair)
-    clock.forward(minutes=1)
+    pair = commands.new_pair(ADMIN, primary=at_once)
+    if not at_once:
+        commands.make_primary(ADMIN, *reversed(pair))
     used_by(pair[1], clock)
-    commands.remove_keys(ADMIN, signing, encryption)
+    for keys_ in ((signing, encryption),) if together else ((encryption,), (signing,)):
+        commands.remove_keys(ADMIN, *keys_)
     assert GUARDIAN_KEYS.count() == 2
+
+
+def test_an_old_signing_key_is_held_by_an_encryption_key_that_it_was_used_with(initialised: None, clock: Clock) -> None:
+    """Where the two were not changed together, protectors name the old one beside the new one."""
+    signing = primary(SIGNING)
+    clock.forward(minutes=1)
+    encryption = commands.generate_key(ADMIN, "encryption", primary=True)
+    clock.forward(minutes=1)
+    commands.generate_key(ADMIN, "signing", primary=True)
+    used_by(encryption, clock)
+    with pytest.raises(Conflict) as refused:
+        commands.remove_keys(ADMIN, signing)
+    assert refused.value.code == "key-in-use"
+
+
+def test_imported_keys_hold_each_other(initialised: None, clock: Clock) -> None:
+    signing, encryption = add(branch(), "signing"), add(branch(), "encryption")
+    used_by(encryption, clock)
+    with pytest.raises(Conflict):
+        commands.disable_key(ADMIN, signing)
+    used_by(primary(ENCRYPTION), clock)
+    assert guardian_key_view(signing, clock.now).dependents.count == 1
