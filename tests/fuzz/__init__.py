@@ -27,5 +27,6 @@ HARNESSES: Final = (
     "kps_messages",
     "owner_proofs",
     "state_files",
+    "token_keys",
 )
 """One module per family of parsers; each has ``check(data)``, which raises for what must not happen."""

@@ -31,6 +31,7 @@ from hgs.keyprotection.protector import new_protector, roll, serialise_protector
 from hgs.keyprotection.protector_form import with_length_prefix
 from hgs.keyprotection.revocation import write_notice
 from hgs.keyprotection.secret import Secret
+from hgs.pkcs11_uri import TokenUri
 from hgs.statefile.form import LEFT_OUT
 from hgs.transparency.checkpoint import Checkpoint, sign_checkpoint, signing_key
 from hgs.transparency.note import sign_note
@@ -43,9 +44,11 @@ from tenants.owner_proof import Challenge, prove, write_challenge
 from tests.fuzz.account_data import account_data
 from tests.fuzz.harness import CORPUS
 from tests.fuzz.log_bundles import LOG, members
+from tests.fuzz.token_keys import LABEL
 from tests.hgs.attestation.boots import Boot, identity_record
 from tests.hgs.attestation.tpm_hosts import AK_ATTRIBUTES, Manufacturer, PythonTpm, rsa_public
 from tests.hgs.keyprotection.guardians import NOW, branch, communications, counted_random, lab, owner, stranger
+from tests.hgs.keyprotection.test_oaep import encode
 from tests.hgs.statefile.files import HEAD, whole
 from tests.hgs.transparency.bundles import KEY, ORIGIN, VKEY, log_of
 from tests.hgs.transparency.events import REFUSAL, RELEASE
@@ -297,6 +300,15 @@ def _windows_log() -> bytes:
     return Boot(identity=HOST.identity.public_key()).log().build().serialise()
 
 
+def token_keys() -> Seeds:
+    return {
+        "uri": str(TokenUri(token="hgs", object="guardian 2026", id=b"\x01\xff")).encode(),
+        "uri-serial": b"pkcs11:serial=0123456789abcdef;manufacturer=SoftHSM%20project;id=%01;type=private",
+        "encoded": encode(0, LABEL, bytes(150) + b"\1" + bytes(40)),
+        "encoded-wrong-label": encode(0, b"", bytes(150) + b"\1" + bytes(40)),
+    }
+
+
 SEEDS = (
     tpm_structures,
     hgsa_messages,
@@ -317,6 +329,7 @@ SEEDS = (
     kps_messages,
     owner_proofs,
     state_files,
+    token_keys,
 )
 
 if __name__ == "__main__":
