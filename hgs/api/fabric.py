@@ -32,7 +32,7 @@ MAX_BODY: Final = 4 * 2**20
 MAX_LIST: Final = 3 * 2**20
 """Bytes of a list of attestations: the portal takes 4 MiB of an answer."""
 _LIST_HEAD, _LIST_TAIL = '{"attestations": [', "]}"
-_JSON: Final = frozenset({"application/json"})
+JSON_TYPES: Final = frozenset({"application/json"})
 _P = ParamSpec("_P")
 
 
@@ -163,7 +163,7 @@ def members(
 ) -> dict[str, Any]:
     """The JSON object in the body: a closed set of members, each a string, those of ``lists`` a list of strings."""
     try:
-        value = json.loads(read_body(request, MAX_BODY, _JSON))
+        value = json.loads(read_body(request, MAX_BODY, JSON_TYPES))
     except (ValueError, RecursionError):
         raise Invalid("json", "The request is not JSON.") from None
     if not isinstance(value, dict) or not required <= set(value) <= required | optional:

@@ -7,6 +7,7 @@ people, who are asked before anything is lost.
 
 import base64
 import binascii
+import json
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,7 +15,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpRe
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
-from hgs.api.fabric import fabric_endpoint, members
+from hgs.api.fabric import JSON_TYPES, fabric_endpoint, members
+from hgs.api.requests import read_body
+from hgs.commands.dependents import record_dependents
 from hgs.commands.revocations import revoke_protectors
 from hgs.keyprotection.revocation import NOTICE_MAX
 from hgs.selectors import key_events
@@ -22,6 +25,8 @@ from hgs.transparency.entry import KeyEvent
 from portal.kernel.actor import Actor
 from portal.kernel.errors import Invalid
 
+MAX_DEPENDENTS: Final = 7 * 2**20
+"""Bytes of the fabric's list: ten thousand entries with two guardians each take less than five."""
 _INDEX_DIGITS: Final = 18
 
 
@@ -55,6 +60,19 @@ def revoke(request: HttpRequest, actor: Actor) -> HttpResponse:
     except (binascii.Error, ValueError):
         raise Invalid("notice", "notice is not base64.", fields={"notice": "not base64"}) from None
     return JsonResponse({"revoked": revoke_protectors(actor, notice, timezone.now())})
+
+
+@fabric_endpoint("PUT")
+def dependents(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """PUT /fabric/v1/dependents: what names which guardian, in place of what the fabric said before; 200 with a count"""
+    try:
+        body = json.loads(read_body(request, MAX_DEPENDENTS, JSON_TYPES))
+    except (ValueError, RecursionError):
+        raise Invalid("json", "The request is not JSON.") from None
+    if not isinstance(body, dict) or set(body) != {"dependents"}:
+        raise Invalid("members", "The request has one member: dependents.")
+    report = record_dependents(actor, body["dependents"], timezone.now())
+    return JsonResponse({"dependents": len(report.dependents)})
 
 
 def number(request: HttpRequest, name: str) -> int | None:

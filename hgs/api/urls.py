@@ -57,6 +57,7 @@ urlpatterns = [
     path("fabric/v1/captures", fabric.capture_many),
     path("fabric/v1/key-events", fabric_keys.list_events),
     path("fabric/v1/key-log/bundle", fabric_keys.bundle),
+    path("fabric/v1/dependents", fabric_keys.dependents),
     path("fabric/v1/revocations", fabric_keys.revoke),
     re_path(rf"^{_any_case('keylog')}/checkpoint$", keylog.checkpoint),
     re_path(rf"^{_any_case('keylog')}/key$", keylog.key),
