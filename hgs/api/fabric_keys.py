@@ -64,7 +64,7 @@ def revoke(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 @fabric_endpoint("PUT")
 def dependents(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """PUT /fabric/v1/dependents: what names which guardian, in place of what the fabric said before; 200 with a count"""
+    """PUT /fabric/v1/dependents: what names which guardian, in place of what was said before; 200 with a count"""
     try:
         body = json.loads(read_body(request, MAX_DEPENDENTS, JSON_TYPES))
     except (ValueError, RecursionError):

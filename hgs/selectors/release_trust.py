@@ -43,7 +43,7 @@ class KnownCertificate:
 
 @dataclass(frozen=True)
 class ReleaseTrust:
-    """What is kept under one stamp. ``guardians``: the keys that open protectors here, each opened when it is come to."""
+    """What is kept under one stamp. ``guardians``: what opens protectors here, each key opened when it is come to."""
 
     stamp: UUID
     deny_issued_before: datetime | None
