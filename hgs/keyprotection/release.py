@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -39,6 +39,7 @@ from hgs.keyprotection.errors import (
     refusing,
 )
 from hgs.keyprotection.guardian import GuardianKeys
+from hgs.keyprotection.payload import Payload
 from hgs.keyprotection.protector import (
     Protector,
     VerifiedProtector,
@@ -61,11 +62,15 @@ _TRANSPORT_CONTEXT: Final = b"guarded-fabric kps transport-keys\0"
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """What an attested host gets: the key for what it has, the key for what it writes next, and its protector."""
+    """What an attested host gets: the key for what it has, the key for what it writes next, and its protector.
+
+    `offline_unwraps` is how often the host may use the egress key again without HGS, as the encrypted payload says.
+    """
 
     ingress: TransportKey
     egress: TransportKey
     egress_protector: Protector
+    offline_unwraps: int = 0
 
 
 def release_keys(
@@ -74,16 +79,18 @@ def release_keys(
     guardians: Sequence[GuardianKeys],
     random_bytes: RandomBytes,
     payload_version: int = 2,
+    offline_unwraps: int = 0,
 ) -> RollTransportKeyResponse:
     """Answer a request whose health certificate was verified; `health_public_key` is that certificate's key.
 
-    `guardians` are the enabled key pairs of this service, the primary first. Checks in the specification's order and
-    raises HealthCertificateError, InvalidRequestError, InvalidProtectorError, InvalidWrappingError, NoWrappingError.
+    `guardians` are the enabled key pairs of this service, the primary first. `offline_unwraps` as in `answer`. Checks in
+    the specification's order and raises HealthCertificateError, InvalidRequestError, InvalidProtectorError,
+    InvalidWrappingError, NoWrappingError.
     """
     check_request(request, health_public_key)
     verified = verify_protector(parse_protector(request.ingress_protector))
     guardian = guardian_for(verified, guardians)
-    return answer(request, health_public_key, verified, guardian, random_bytes, payload_version)
+    return answer(request, health_public_key, verified, guardian, random_bytes, payload_version, offline_unwraps)
 
 
 def check_request(request: RollTransportKeyRequest, health_public_key: rsa.RSAPublicKey) -> None:
@@ -130,14 +137,18 @@ def answer(
     guardian: GuardianKeys,
     random_bytes: RandomBytes,
     payload_version: int = 2,
+    offline_unwraps: int = 0,
 ) -> RollTransportKeyResponse:
     """Roll `verified`, the request's protector, with the keys of `guardian` and answer a request that was checked.
 
-    Raises InvalidProtectorError.
+    `offline_unwraps` lets the host open the egress protector that often without HGS; payload version 1 cannot say so
+    and lets it never. Raises InvalidProtectorError.
     """
     ingress_key = unwrap(verified, guardian)
     egress, egress_key = roll(verified, guardian, random_bytes)
-    blob = payload.serialise_payload(ingress_key, egress_key, payload_version)
+    granted = offline_unwraps if payload_version == 2 else 0
+    egress = replace(egress, max_offline_unwraps=granted)
+    blob = payload.serialise_payload(ingress_key, egress_key, payload_version, granted)
     return _encrypt(request, health_public_key, serialise_protector(egress), blob, random_bytes)
 
 
@@ -201,12 +212,12 @@ def open_response(
     ingress = verify_protector(parse_protector(request.ingress_protector))
     egress = _verified_egress(response.egress_protector)
     _check_same_parties(ingress, egress)
-    ingress_key, egress_key = _decrypt(response, request, decrypt, payload_version)
-    _check_key(ingress, ingress_key, "ingress")
-    _check_key(egress, egress_key, "egress")
-    if ingress_key == egress_key:
+    opened = _decrypt(response, request, decrypt, payload_version)
+    _check_key(ingress, opened.ingress, "ingress")
+    _check_key(egress, opened.egress, "egress")
+    if opened.ingress == opened.egress:
         raise InvalidResponseError("key-not-rolled", "The reply gives the old transport key as the new one.")
-    return Released(ingress_key, egress_key, egress.protector)
+    return Released(opened.ingress, opened.egress, egress.protector, opened.offline_unwraps)
 
 
 def _verified_egress(document: bytes) -> VerifiedProtector:
@@ -242,7 +253,7 @@ def _decrypt(
     request: RollTransportKeyRequest,
     decrypt: Callable[[bytes], bytes],
     payload_version: int,
-) -> tuple[TransportKey, TransportKey]:
+) -> Payload:
     try:
         transfer = decrypt(response.encrypted_transfer_key)
     except ValueError:

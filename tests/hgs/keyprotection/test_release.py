@@ -68,6 +68,27 @@ def test_an_attested_host_gets_the_old_key_the_new_key_and_its_protector(version
     assert unwrap(egress, owner()) == unwrap(egress, branch()) == released.egress
 
 
+@pytest.mark.parametrize(("version", "granted"), [(1, 0), (2, 3)])
+def test_offline_use_is_granted_by_version_2_alone(version: int, granted: int) -> None:
+    answer = release_keys(request(), identity_key().public_key(), [lab()], counted_random("hgs"), version, 3)
+    released = open_response(answer, request(), identity_decrypt, version)
+    assert released.offline_unwraps == granted
+    assert released.egress_protector.max_offline_unwraps == granted
+
+
+def test_offline_use_is_not_granted_unless_the_service_says_so() -> None:
+    claimed = new_request(replace(ingress()[0], max_offline_unwraps=9), CERTIFICATE)
+    answer = release_keys(claimed, identity_key().public_key(), [lab()], counted_random("hgs"))
+    released = open_response(answer, claimed, identity_decrypt)
+    assert (released.offline_unwraps, released.egress_protector.max_offline_unwraps) == (0, 0)
+
+
+def test_what_an_egress_protector_says_about_offline_use_decides_nothing() -> None:
+    egress, egress_key = rolled()
+    answer = forged(replace(egress, max_offline_unwraps=7), ingress()[1], egress_key)
+    assert open_response(answer, request(), identity_decrypt).offline_unwraps == 0
+
+
 def test_the_released_protector_can_be_released_again() -> None:
     first = open_response(release(), request(), identity_decrypt)
     again = new_request(first.egress_protector, CERTIFICATE)
