@@ -183,12 +183,15 @@ class KeyProtectionClient:
         """The guardian metadata (XML), unverified."""
         return _xml(self._transport.send("GET", kps.METADATA_PATH, limit=kps.MESSAGE_MAX))
 
-    def roll_transport_key(self, request_xml: bytes) -> bytes:
+    def roll_transport_key(self, request_xml: bytes, vm_id: str = "") -> bytes:
         """Send a RollTransportKeyRequest, return the RollTransportKeyResponse (XML) as it came.
 
+        ``vm_id`` is the UUID of the virtual machine it is for: a claim for the log of HGS, which decides nothing.
         Raises HgsRefused with the code of the specification, for example ``HealthCertificateException``.
         """
         headers = {"Content-Type": f"{kps.CONTENT_TYPE}; charset=utf-8"}
+        if vm_id:
+            headers["Virtual-Machine"] = str(UUID(vm_id))
         answer = self._transport.send("POST", _ROLL_PATH, content=request_xml, headers=headers, limit=kps.MESSAGE_MAX)
         return _xml(answer)
 

@@ -133,11 +133,11 @@ class Agent:
                 self._roused.clear()
                 reason = "certificate-refused"
 
-    def _release(self, request: bytes) -> bytes:
-        """Carry a request for keys to HGS and its answer back, both opaque here."""
+    def _release(self, vm_id: str, request: bytes) -> bytes:
+        """Carry a request for a VM's keys to HGS and its answer back, both opaque here."""
         client = KeyProtectionClient(self._config.hgs_url, _RELEASE_SECONDS)
         try:
-            return client.roll_transport_key(request)
+            return client.roll_transport_key(request, vm_id)
         except HgsRefused as error:
             if error.reason == "HealthCertificateException":
                 # HGS believes the certificate no longer. The request holds it, so only the next one can do better.

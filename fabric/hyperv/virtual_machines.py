@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ from fabric.hyperv.heartbeat import HeartbeatPort
 from fabric.hyperv.locks import exclusive
 from fabric.hyperv.processes import wait_until
 from fabric.hyperv.secure_worker.client import carry_out
-from fabric.hyperv.secure_worker.orders import Progress, ProvisionOrder, Release, StartOrder
+from fabric.hyperv.secure_worker.orders import Progress, ProvisionOrder, StartOrder
 from fabric.hyperv.spec import SpecError, VmSpec, check_vm_id
 from fabric.hyperv.state import read_json, write_json
 from fabric.hyperv.system_tools import run_tool
@@ -38,6 +39,8 @@ _TELL_SECONDS: Final = 5.0
 _SHUTDOWN_SECONDS: Final = 60.0
 _LOCK_SECONDS: Final = 30.0
 _DRY_BEAT_SECONDS: Final = 5.0
+ReleaseFor = Callable[[str, bytes], bytes]
+"""Posts a RollTransportKeyRequest for a VM, named by its id, to HGS and gives the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,12 @@ class ProvisionResult:
 class VirtualMachines:
     """The VMs below `folder` (absolute; made if missing).
 
-    `release` posts a RollTransportKeyRequest to HGS and gives the answer. `hypervisor` is `qemu`, or `dry` for a host
+    `release` carries requests for keys to HGS. `hypervisor` is `qemu`, or `dry` for a host
     that does everything but boot the guest. `address` is where guests' access ports are opened.
     """
 
     def __init__(
-        self, folder: Path, host_tpm: HostTpmAccess, release: Release, hypervisor: str, address: str = "127.0.0.1"
+        self, folder: Path, host_tpm: HostTpmAccess, release: ReleaseFor, hypervisor: str, address: str = "127.0.0.1"
     ) -> None:
         if hypervisor not in HYPERVISORS:
             raise HostError("hypervisor-unknown", f"There is no hypervisor {hypervisor!r}.", "Set qemu or dry.")
@@ -83,7 +86,7 @@ class VirtualMachines:
             try:
                 raw = _raw_copy(template, making / "template.raw")
                 order = ProvisionOrder(making, spec, health_certificate, self._host_tpm, raw, catalog, pdk)
-                facts = carry_out(order, self._release, progress)
+                facts = carry_out(order, partial(self._release, spec.id), progress)
                 (making / "template.raw").unlink(missing_ok=True)
                 (making / vm_folder.RUN).mkdir(mode=0o700)
                 write_json(making / vm_folder.RECORD, {"spec": spec.to_json(), "facts": facts})
@@ -106,7 +109,7 @@ class VirtualMachines:
             machine.prepare_run_folder()
             order = StartOrder(machine.folder, vm_id, health_certificate, self._host_tpm, launch=not self._dry)
             try:
-                carry_out(order, self._release, progress)
+                carry_out(order, partial(self._release, vm_id), progress)
                 if self._dry:
                     return self._start_dry(machine, spec, progress)
                 machine.launch(spec)

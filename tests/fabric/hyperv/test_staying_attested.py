@@ -124,7 +124,7 @@ def test_a_certificate_that_hgs_refuses_for_keys_is_replaced_at_once(
     class Refusing:
         def __init__(self, *_address: object) -> None: ...
 
-        def roll_transport_key(self, _request: bytes) -> bytes:
+        def roll_transport_key(self, _request: bytes, _vm_id: str) -> bytes:
             raise HgsRefused("The host must attest again.", reason="HealthCertificateException", status=403)
 
         def close(self) -> None: ...
@@ -136,7 +136,7 @@ def test_a_certificate_that_hgs_refuses_for_keys_is_replaced_at_once(
     try:
         assert looked.wait(20)
         with pytest.raises(HgsRefused):
-            agent._release(b"request")
+            agent._release("6f0a1d0e-7a55-4c43-9d3b-0d8f3e6a2b11", b"request")
         assert attested.wait(20)
     finally:
         agent._ending.set()

@@ -119,6 +119,23 @@ def test_an_answer_of_keys_comes_as_it_was() -> None:
     assert KeyProtectionClient(URL, transport=answering(200, b"<x/>", XML)).roll_transport_key(b"") == b"<x/>"
 
 
+def test_a_request_for_keys_names_the_virtual_machine_if_it_is_known() -> None:
+    seen: list[httpx2.Request] = []
+
+    def respond(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request)
+        return httpx2.Response(200, content=b"<x/>", headers=XML)
+
+    client = KeyProtectionClient(URL, transport=httpx2.MockTransport(respond))
+    client.roll_transport_key(b"<x/>", "6f0a1d0e-7a55-4c43-9d3b-0d8f3e6a2b11")
+    client.roll_transport_key(b"<x/>")
+    assert [request.headers.get("virtual-machine") for request in seen] == [
+        "6f0a1d0e-7a55-4c43-9d3b-0d8f3e6a2b11", None,
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="UUID"):
+        client.roll_transport_key(b"<x/>", "web01\r\nHost: elsewhere")
+
+
 def recording(seen: list[httpx2.Request], value: dict[str, Any]) -> httpx2.MockTransport:
     def respond(request: httpx2.Request) -> httpx2.Response:
         seen.append(request)

@@ -153,7 +153,7 @@ class Host:
 
     access: HostTpmAccess
     certificate: bytes
-    release: Callable[[bytes], bytes]
+    release: Callable[[str, bytes], bytes]
 
     def machines(self, folder: Path, hypervisor: str) -> VirtualMachines:
         return VirtualMachines(folder, self.access, self.release, hypervisor)
@@ -174,7 +174,7 @@ def host(tmp_path_factory: pytest.TempPathFactory, guardian: GuardianKeys) -> It
         modulus = int.from_bytes(blob.public_area[-256:], "big")
         public = rsa.RSAPublicNumbers(65537, modulus).public_key()
 
-        def release(request: bytes) -> bytes:
+        def release(_vm_id: str, request: bytes) -> bytes:
             return serialise_response(release_keys(parse_request(request), public, [guardian], os.urandom))
 
         yield Host(access, health_certificate(public), release)
