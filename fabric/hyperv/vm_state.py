@@ -25,17 +25,24 @@ from hgs.wire.xmlform import Fields, XmlFormError
 
 NAMESPACE: Final = "urn:open-guarded-fabric:vm-state:1"
 STATE_MAX: Final = 1024 * 1024
+VERSION: Final = 2
 _KEY_MAX: Final = 128
-_CONTEXT: Final = b"guarded-fabric vm-state virtual-tpm-key\0"
+_CONTEXT_1: Final = b"guarded-fabric vm-state virtual-tpm-key\0"
+_CONTEXT_2: Final = b"guarded-fabric vm-state 2 virtual-tpm-key\0"
 
 
 @dataclass(frozen=True, slots=True)
 class VmState:
-    """`vtpm_key` is encrypted under `TransportKey.derive("vm-state")` of the protector's transport key."""
+    """`vtpm_key` is encrypted under `TransportKey.derive("vm-state")` of the protector's transport key.
+
+    In version 2 any protector of that transport key may stand beside it, for example one in which the owner granted
+    access to another guardian. Version 1, which is read and no longer made, ties it to one protector document.
+    """
 
     vm_id: str
     protector: Protector
     vtpm_key: EncryptedData
+    version: int = VERSION
 
     def serialise(self) -> bytes:
         """The file."""
@@ -45,13 +52,13 @@ class VmState:
             xmlform.build_text(NAMESPACE, "Id", self.vm_id),
             xmlform.build_bytes(NAMESPACE, "KeyProtector", serialise_protector(self.protector)),
             write_encrypted_data(NAMESPACE, self.vtpm_key, "VirtualTpmKey"),
-            attributes={"Version": "1"},
+            attributes={"Version": str(self.version)},
         )
         return xmlform.canonical(root)
 
     def open_vtpm_key(self, transport_key: TransportKey) -> Secret:
         """The key of the virtual TPM. Raises `HostError` if this is not the protector's transport key."""
-        context = _context(self.vm_id, self.protector)
+        context = _context_1(self.vm_id, self.protector) if self.version == 1 else _context_2(self.vm_id)
         try:
             key = algorithms.decrypt_content(transport_key.derive("vm-state"), self.vtpm_key, context)
         except KeyProtectionError as error:
@@ -65,8 +72,8 @@ def protect(
     vm_id: str, protector: Protector, transport_key: TransportKey, vtpm_key: Secret, random_bytes: RandomBytes
 ) -> VmState:
     """The state of a VM whose present protector is `protector`, with its key `transport_key`."""
-    context = _context(vm_id, protector)
-    key = algorithms.encrypt_content(transport_key.derive("vm-state"), vtpm_key.reveal(), context, random_bytes)
+    derived = transport_key.derive("vm-state")
+    key = algorithms.encrypt_content(derived, vtpm_key.reveal(), _context_2(vm_id), random_bytes)
     return VmState(vm_id, protector, key)
 
 
@@ -81,13 +88,18 @@ def parse_vm_state(data: bytes) -> VmState:
         fields.end()
     except (XmlFormError, SpecError, KeyProtectionError) as error:
         raise _damaged(str(error)) from None
-    if fields.attribute("Version") != "1":
+    version = fields.attribute("Version")
+    if version not in ("1", "2"):
         raise _damaged("it is of a version that is not known")
-    return VmState(vm_id, protector, key)
+    return VmState(vm_id, protector, key, int(version))
 
 
-def _context(vm_id: str, protector: Protector) -> bytes:
-    return _CONTEXT + vm_id.encode() + b"\0" + hashlib.sha256(serialise_protector(protector)).digest()
+def _context_1(vm_id: str, protector: Protector) -> bytes:
+    return _CONTEXT_1 + vm_id.encode() + b"\0" + hashlib.sha256(serialise_protector(protector)).digest()
+
+
+def _context_2(vm_id: str) -> bytes:
+    return _CONTEXT_2 + vm_id.encode()
 
 
 def _damaged(problem: str) -> HostError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import replace
@@ -17,8 +18,10 @@ from fabric.hyperv.heartbeat import parse_beat
 from fabric.hyperv.qmp import ALLOWED, Qmp, QmpRefused
 from fabric.hyperv.spec import GuestNetwork, SpecError, VmSpec
 from fabric.hyperv.vm_state import VmState, parse_vm_state, protect
+from hgs.keyprotection import algorithms
+from hgs.keyprotection.errors import KeyProtectionError
 from hgs.keyprotection.guardian import create_guardian_keys
-from hgs.keyprotection.protector import new_protector
+from hgs.keyprotection.protector import check_transport_key, new_protector, serialise_protector, verify_protector
 from hgs.keyprotection.secret import Secret
 from hgs.keyprotection.transport_key import TransportKey
 
@@ -99,12 +102,48 @@ def test_protected_state_is_bound_to_its_vm(state: tuple[VmState, TransportKey])
 
 
 @given(st.data())
-def test_a_changed_state_file_is_refused(state: tuple[VmState, TransportKey], data: st.DataObject) -> None:
+def test_a_changed_state_file_is_refused_by_the_host_or_its_protector_by_everybody(
+    state: tuple[VmState, TransportKey], data: st.DataObject
+) -> None:
     document, key = state
     changed = bytearray(document.serialise())
     changed[data.draw(st.integers(0, len(changed) - 1))] ^= data.draw(st.integers(1, 255))
-    with pytest.raises(HostError):
-        parse_vm_state(bytes(changed)).open_vtpm_key(key)
+    try:
+        read = parse_vm_state(bytes(changed))
+        assert read.open_vtpm_key(key).reveal() == b"k" * 32
+    except HostError:
+        return
+    with pytest.raises(KeyProtectionError):
+        check_transport_key(verify_protector(read.protector).protector, key)
+
+
+def first_version(document: VmState, key: TransportKey) -> VmState:
+    """The same state as version 1 wrote it: bound to the one protector document."""
+    digest = hashlib.sha256(serialise_protector(document.protector)).digest()
+    context = b"guarded-fabric vm-state virtual-tpm-key\0" + VM_ID.encode() + b"\0" + digest
+    sealed = algorithms.encrypt_content(key.derive("vm-state"), b"k" * 32, context, os.urandom)
+    return VmState(VM_ID, document.protector, sealed, 1)
+
+
+def test_protected_state_of_version_1_is_still_read(state: tuple[VmState, TransportKey]) -> None:
+    document, key = state
+    old = first_version(document, key).serialise()
+    assert b'Version="1"' in old
+    assert parse_vm_state(old).open_vtpm_key(key).reveal() == b"k" * 32
+    with pytest.raises(HostError, match="does not open it"):
+        parse_vm_state(old.replace(b'Version="1"', b'Version="2"')).open_vtpm_key(key)
+    with pytest.raises(HostError, match="version that is not known"):
+        parse_vm_state(old.replace(b'Version="1"', b'Version="3"'))
+
+
+def test_another_protector_of_the_same_key_may_take_the_place_of_the_old_one(
+    state: tuple[VmState, TransportKey],
+) -> None:
+    document, key = state
+    other = replace(document, protector=replace(document.protector, max_offline_unwraps=3))
+    assert parse_vm_state(other.serialise()).open_vtpm_key(key).reveal() == b"k" * 32
+    with pytest.raises(HostError, match="does not open it"):
+        replace(other, version=1).open_vtpm_key(key)
 
 
 @given(st.binary(max_size=600))
