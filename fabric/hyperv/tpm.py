@@ -131,6 +131,11 @@ class TpmSession:
     def __init__(self, esapi: ESAPI):
         self._esapi = esapi
 
+    @property
+    def esapi(self) -> ESAPI:
+        """The TSS library's own interface, for what stands in another module."""
+        return self._esapi
+
     # Endorsement
 
     @_tpm_errors
@@ -190,7 +195,7 @@ class TpmSession:
     def identity_decrypt(self, identity_key: KeyBlob, ciphertext: bytes) -> bytes:
         """RSAES-OAEP (SHA-256, MGF1-SHA-256, empty label) by the identity key."""
         with self._loaded(identity_key, ESYS_TR.NULL) as key, self._policy() as policy:
-            self._esapi.policy_pcr(policy, b"", _selection(IDENTITY_PCRS))
+            self._esapi.policy_pcr(policy, b"", pcr_selection(IDENTITY_PCRS))
             scheme = TPMT_RSA_DECRYPT(scheme=TPM2_ALG.NULL)
             return bytes(self._esapi.rsa_decrypt(key, ciphertext, scheme, session1=policy))
 
@@ -200,7 +205,7 @@ class TpmSession:
     def quote(self, attestation_key: KeyBlob, nonce: bytes, pcrs: Sequence[int]) -> tuple[bytes, bytes]:
         """TPM2_Quote of the SHA-256 bank: (TPMS_ATTEST, TPMT_SIGNATURE)."""
         with self._loaded(attestation_key) as key:
-            attest, signature = self._esapi.quote(key, _selection(pcrs), nonce)
+            attest, signature = self._esapi.quote(key, pcr_selection(pcrs), nonce)
             return bytes(attest), signature.marshal()
 
     @_tpm_errors
@@ -225,7 +230,7 @@ class TpmSession:
         values: dict[int, bytes] = {}
         for start in range(0, len(pcrs), 8):
             wanted = sorted(pcrs[start : start + 8])
-            _counter, _selected, digests = self._esapi.pcr_read(_selection(wanted))
+            _counter, _selected, digests = self._esapi.pcr_read(pcr_selection(wanted))
             if len(digests) != len(wanted):
                 raise TpmError("The TPM has no active SHA-256 bank.", "Activate the SHA-256 bank of the TPM.")
             values.update(zip(wanted, (bytes(digest) for digest in digests), strict=True))
@@ -291,7 +296,7 @@ class TpmSession:
 
     def _pcr_policy_digest(self) -> bytes:
         with self._policy(TPM2_SE.TRIAL) as trial:
-            self._esapi.policy_pcr(trial, b"", _selection(IDENTITY_PCRS))
+            self._esapi.policy_pcr(trial, b"", pcr_selection(IDENTITY_PCRS))
             return bytes(self._esapi.policy_get_digest(trial))
 
     def _public_area(self, handle: Any) -> bytes:
@@ -348,7 +353,8 @@ def identity_decrypt(access: HostTpmAccess, ciphertext: bytes) -> bytes:
         return tpm.identity_decrypt(blob, ciphertext)
 
 
-def _selection(pcrs: Sequence[int]) -> Any:
+def pcr_selection(pcrs: Sequence[int]) -> Any:
+    """These registers of the SHA-256 bank."""
     return TPML_PCR_SELECTION.parse("sha256:" + ",".join(str(pcr) for pcr in pcrs))
 
 
