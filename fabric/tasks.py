@@ -16,7 +16,8 @@ from portal.kernel.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 P = ParamSpec("P")
-RESULT_LIMIT = 64 << 10
+RESULT_LIMIT = 384 << 10
+"""Room for the longest result there is: a key protector of 256 KiB in base64."""
 
 
 def refusing(task: Callable[P, None]) -> Callable[P, None]:

@@ -48,6 +48,8 @@ _STATUS = (
     ("advice", "What to do"),
     ("at", "Attested at"),
     ("certificate_not_after", "Certificate until"),
+    ("certificate_by", "Certificate of"),
+    ("offline_starts_shown", "Starts left without HGS"),
 )
 _REHEARSAL = (
     ("name", "Name"),
@@ -136,21 +138,42 @@ def status(name: str, output: Format) -> None:
     from fabric.hyperv.status import host_status
 
     found = host_status(_host(name))
-    show_record(found, _STATUS, output)
+    show_record(_with_offline_starts(found), _STATUS, output)
     _end(passed=found["attested"])
 
 
 @host.command()
 @click.argument("name")
+@click.option("--use-primary", "chosen", flag_value="primary", help="Ask the primary HGS alone.")
+@click.option("--use-fallback", "chosen", flag_value="fallback", help="Ask the fallback HGS alone.")
 @output_option
-def attest(name: str, output: Format) -> None:
-    """Attest now, whatever certificate there is. Exit code 1 unless HGS attests the host."""
-    from fabric.hyperv.attestation import Attestor
-    from fabric.hyperv.status import host_status
+def attest(name: str, chosen: str | None, output: Format) -> None:
+    """Attest now, whatever certificate there is: with the primary HGS, with the fallback if that does not answer.
+
+    Exit code 1 unless HGS attests the host.
+    """
+    from fabric.hyperv.hgs_client import HgsClient
+    from fabric.hyperv.status import client_configuration, host_status
 
     config = _booted(name)
-    state = Attestor(config).attest("command-line")
-    show_record({**host_status(config), "message": state.message, "advice": state.advice}, _STATUS, output)
+    hgs = HgsClient(config)
+    if chosen == "fallback" and hgs.fallback is None:
+        raise CliError("This host has no fallback HGS; HGS_FALLBACK_ATTESTATION_URL and its sister are not set.")
+    if chosen is None:
+        state = hgs.attest("command-line")
+    else:
+        asked = hgs.fallback if chosen == "fallback" and hgs.fallback else hgs.primary
+        state = hgs.attest_with(asked, "command-line")
+    shown = {
+        **host_status(config),
+        **client_configuration(config, state),
+        "message": state.message,
+        "advice": state.advice,
+        "at": state.at,
+        "certificate_not_after": state.certificate_not_after,
+        "certificate_by": state.service if state.passed else "",
+    }
+    show_record(_with_offline_starts(shown), _STATUS, output)
     _end(passed=state.passed)
 
 
@@ -189,6 +212,37 @@ def diagnose(name: str, output: Format) -> None:
     else:
         show_rows(rows, _CHECKS, output)
     _end(passed=found.healthy)
+
+
+@host.command("restore-protector")
+@click.argument("name")
+@click.argument("vm_id")
+def restore_protector(name: str, vm_id: str) -> None:
+    """Go back to the key protector that a VM had before its owner last replaced it: HGS refuses the new one."""
+    from fabric.hyperv.hgs_client import HgsClient
+    from fabric.hyperv.operations import virtual_machines
+
+    config = _booted(name)
+    digest = virtual_machines(config, HgsClient(config)).restore_protector(vm_id)
+    click.echo(f"The VM's next start uses the protector {digest} again.")
+
+
+@host.command("local-guardian")
+@click.argument("name")
+@click.option("--out", "-o", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
+def local_guardian(name: str, out: Path) -> None:
+    """Write the metadata of the guardian of a host in local mode, for an owner to grant to.
+
+    Whoever grants to it gives up every protection from that host.
+    """
+    from fabric.hyperv.hgs_client import NO_PROTECTION
+    from fabric.hyperv.local_guardian import local_metadata
+
+    config = _booted(name)
+    if config.local_guardian is None:
+        raise CliError(f"{name} is not in local mode: it has an HGS. HOST_LOCAL_MODE=true makes it so.")
+    _write(out, local_metadata(config.local_guardian))
+    click.echo(NO_PROTECTION, err=True)
 
 
 # In the portal
@@ -305,6 +359,14 @@ def _booted(name: str) -> "HostConfig":
     config = _host(name)
     require_booted(config)
     return config
+
+
+def _with_offline_starts(found: dict[str, Any]) -> dict[str, Any]:
+    """The status with a sentence for people about starts without HGS; programs read `offline_starts`."""
+    starts = found["offline_starts"]
+    if starts is None:
+        return {**found, "offline_starts_shown": "unknown: the TPM does not answer"}
+    return {**found, "offline_starts_shown": ", ".join(f"{vm}: {left}" for vm, left in starts.items())}
 
 
 def _write_and_tell(path: Path | None, data: bytes, title: str, digest: str) -> None:

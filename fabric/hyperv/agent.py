@@ -18,20 +18,21 @@ import structlog
 from celery import Celery
 from celery.signals import worker_ready, worker_shutting_down
 
-from fabric.hyperv.attestation import AttestationState, Attestor
+from fabric.hyperv.attestation import FALLBACK, AttestationState
 from fabric.hyperv.config import HostConfig
 from fabric.hyperv.control_plane import ControlPlane
 from fabric.hyperv.errors import HostError
+from fabric.hyperv.hgs_client import NO_PROTECTION, HgsClient
 from fabric.hyperv.host import Host, become
 from fabric.hyperv.job_ledger import JobLedger
+from fabric.hyperv.local_guardian import keep_local_guardian
 from fabric.hyperv.locks import exclusive
 from fabric.hyperv.measured_boot import boot_host
-from fabric.hyperv.operations import HostOperations
+from fabric.hyperv.operations import HostOperations, virtual_machines
 from fabric.hyperv.profile import find_profile, parse_profile
 from fabric.hyperv.state import write_whole
-from fabric.hyperv.virtual_machines import RUNNING, VirtualMachines
+from fabric.hyperv.virtual_machines import RUNNING
 from hgs.attestation.verdict import AttestationStatus
-from hgs.client import HgsRefused, KeyProtectionClient
 from portal.kernel.readiness import tell_ready
 
 log = structlog.get_logger(__name__)
@@ -39,7 +40,6 @@ REPORT_SECONDS: Final = 15.0
 _THREADS: Final = 4
 _GRACE_SECONDS: Final = 20.0
 _STOP_SECONDS: Final = 5.0
-_RELEASE_SECONDS: Final = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 _REFUSED_PAUSE: Final = 60.0
 _GIVE_UP_SOON: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.2}
@@ -59,18 +59,19 @@ class Agent:
         # A host goes on working while the broker is away, so sending must give up soon.
         app.conf.broker_transport_options = {**app.conf.broker_transport_options, **_GIVE_UP_SOON}
         self._control_plane = ControlPlane(config.name, app.send_task)
-        self._attestor = Attestor(config)
-        self._machines = VirtualMachines(
-            config.state.virtual_machines, config.tpm_access, self._release, config.hypervisor, config.address
-        )
+        self._hgs = HgsClient(config, on_distrust=self._roused.set)
+        self._machines = virtual_machines(config, self._hgs)
         self._ledger = JobLedger(config.state.jobs, self._control_plane)
-        self._operations = HostOperations(config, self._attestor, self._machines, self._control_plane)
+        self._operations = HostOperations(config, self._hgs, self._machines, self._control_plane)
 
     def run(self) -> None:
         """Serve until SIGTERM. Raises `HostError` if the host cannot boot."""
         with exclusive(self._config.state.agent_lock, seconds=5, what=f"Host {self._config.name}"):
             boot = boot_host(self._config)
             log.info("booted", host=self._config.name, boot=boot.counter, profile=boot.profile.description)
+            if self._config.local_guardian:
+                log.warning("local-mode", meaning=NO_PROTECTION)
+                keep_local_guardian(self._config.local_guardian)
             self._machines.recover()
             become(Host(self._config, self._operations, self._ledger))
             try:
@@ -121,31 +122,22 @@ class Agent:
             self._ending.wait(1.0)
 
     def _stay_attested(self) -> None:
-        """Attest at the start, when the certificate runs low, and again and again while refused or not reached."""
+        """Attest at the start, when the certificate runs low, and again and again while refused or not reached.
+
+        While the fallback HGS is in use each round asks the primary, which is used again once it answers.
+        """
         reason, failures = "host-started", 0
-        while not self._ending.is_set():
-            state = self._attestor.current()
-            if state.needs_renewal(datetime.now(UTC)):
+        while not self._ending.is_set() and not self._config.local_mode:
+            state = self._hgs.current()
+            if state.service == FALLBACK and not state.needs_renewal(datetime.now(UTC)):
+                state = self._operations.attest("primary-retry")
+            elif state.needs_renewal(datetime.now(UTC)):
                 state = self._operations.attest(reason)
             failures = failures + 1 if state.needs_renewal(datetime.now(UTC)) else 0
             reason = "retry" if failures else "renewal"
             if self._roused.wait(_pause(state, failures)):
                 self._roused.clear()
                 reason = "certificate-refused"
-
-    def _release(self, vm_id: str, request: bytes) -> bytes:
-        """Carry a request for a VM's keys to HGS and its answer back, both opaque here."""
-        client = KeyProtectionClient(self._config.hgs_url, _RELEASE_SECONDS)
-        try:
-            return client.roll_transport_key(request, vm_id)
-        except HgsRefused as error:
-            if error.reason == "HealthCertificateException":
-                # HGS believes the certificate no longer. The request holds it, so only the next one can do better.
-                self._attestor.forget()
-                self._roused.set()
-            raise
-        finally:
-            client.close()
 
     def _begin_to_end(self, **_signal: Any) -> None:
         """On SIGTERM Celery waits for tasks without limit; this bounds it."""

@@ -12,21 +12,23 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from fabric.hyperv.config import HostConfig
+from fabric.hyperv.config import HgsAddress, HostConfig
 from fabric.hyperv.errors import AttestationFailed, KerberosError, StateError, TpmError
 from fabric.hyperv.exchanges import ENCRYPTION, HostExchange
+from fabric.hyperv.kerberos import service_principal
 from fabric.hyperv.locks import Busy, exclusive
 from fabric.hyperv.refusals import explain
 from fabric.hyperv.state import read_json, write_json, write_whole
 from hgs.attestation.errors import AttestationError
 from hgs.attestation.verdict import MODE_AD, MODE_HOST_KEY, MODE_TPM, AttestationStatus
-from hgs.client import AttestationAnswer, AttestationClient, HgsError
+from hgs.client import AttestationAnswer, AttestationClient, HgsError, HgsRefused, HgsUnreachable
 from hgs.wire import hgsa
 from hgs.wire.errors import RtpmError, WireError
 
 RENEW_BELOW: Final = 0.25
 """A certificate with less than this share of its life left is renewed."""
 _LOCK_SECONDS: Final = 60.0
+PRIMARY, FALLBACK = "primary", "fallback"
 Mode = hgsa.AttestationOperationMode
 MODE_NAMES: Final = {MODE_TPM: "TPM", MODE_AD: "Active Directory", MODE_HOST_KEY: "host key"}
 """The modes of attestation, as people call them."""
@@ -39,7 +41,9 @@ class AttestationState:
     """What the host knows about its last attestation. Times are ISO 8601 in UTC, or None.
 
     `message` and `advice` are for people; `failing` names what did not hold, as HGS told the host. `mode` is a key of
-    `MODE_NAMES`, or empty where the host did not come to know it.
+    `MODE_NAMES`, or empty where the host did not come to know it. `service` is the HGS it is about: `primary`,
+    `fallback`, or empty in local mode. `unreachable`: that HGS gave no answer to the last attempt; `refused`: it did,
+    and the answer was no.
     """
 
     status: str = AttestationStatus.UNKNOWN.value
@@ -53,6 +57,9 @@ class AttestationState:
     reason: str = ""
     message: str = "The host has not attested since it started."
     advice: str = ""
+    service: str = ""
+    unreachable: bool = False
+    refused: bool = False
 
     @property
     def passed(self) -> bool:
@@ -75,23 +82,49 @@ class AttestationState:
 ClientFactory = Callable[[str], AttestationClient]
 
 
-class Attestor:
-    """Attests one host and keeps what came of it."""
+def out_of_service(error: HgsError) -> bool:
+    """Whether HGS gave no answer: unreachable, too slow, or a server that says it cannot; never a refusal."""
+    return isinstance(error, HgsUnreachable) or (isinstance(error, HgsRefused) and error.status >= 500)
 
-    def __init__(self, config: HostConfig, connect: ClientFactory = AttestationClient) -> None:
+
+class Attestor:
+    """Attests one host with one HGS, the primary or the fallback, and keeps what came of it."""
+
+    def __init__(
+        self, config: HostConfig, connect: ClientFactory = AttestationClient, address: HgsAddress | None = None
+    ) -> None:
+        """`address`: that of the fallback; without it the primary is asked."""
         self._config = config
         self._state = config.state
         self._connect = connect
+        self.service = FALLBACK if address else PRIMARY
+        self.address = address or config.primary
+        state = config.state
+        self._stored = state.fallback_attestation if address else state.attestation
+        self._certificate = state.fallback_health_certificate if address else state.health_certificate
 
     def current(self) -> AttestationState:
         """The last known state, as of now."""
-        stored = read_json(self._state.attestation)
-        return (_from_json(stored) if stored else AttestationState()).as_of(datetime.now(UTC))
+        stored = read_json(self._stored)
+        state = _from_json(stored) if stored else AttestationState()
+        return replace(state, service=self.service).as_of(datetime.now(UTC))
 
     def forget(self) -> None:
-        """A boot ends what the last one earned: its identity key is gone."""
-        self._state.health_certificate.unlink(missing_ok=True)
-        self._state.attestation.unlink(missing_ok=True)
+        """Drop the certificate and what is known about it."""
+        self._certificate.unlink(missing_ok=True)
+        self._stored.unlink(missing_ok=True)
+
+    def kept_certificate(self) -> bytes:
+        """The health certificate (DER) of the last attestation that passed. Raises `StateError`."""
+        return self._state.require(self._certificate, "health certificate")
+
+    def note_unreachable(self, message: str) -> None:
+        """HGS did not answer a request for keys; its certificate stays good."""
+        write_json(self._stored, asdict(replace(self.current(), unreachable=True, message=message)))
+
+    def note_refusal(self, message: str) -> None:
+        """HGS said no: until an attestation passes, no cached key may open (docs/hosts.md, offline mode)."""
+        write_json(self._state.refusal, {"at": datetime.now(UTC).isoformat(), "message": message[:500]})
 
     def health_certificate(self) -> bytes:
         """A valid health certificate (DER), from the last attestation or a new one.
@@ -104,8 +137,8 @@ class Attestor:
             # A refusal ends a certificate; a failure to ask does not, while the old one is valid.
             state = renewed if renewed.passed or not state.passed else self.current()
         if not state.passed:
-            raise AttestationFailed(_code(state.status), f"This host is not attested: {state.message}", state.advice)
-        return self._state.require(self._state.health_certificate, "health certificate")
+            raise not_attested(state)
+        return self.kept_certificate()
 
     def attest(self, reason: str) -> AttestationState:
         """Attest now, whatever is kept. Never raises for what HGS, the network or the TPM did: the state says it."""
@@ -113,7 +146,8 @@ class Attestor:
         try:
             with exclusive(self._state.attestation_lock, seconds=_LOCK_SECONDS, what="The host's attestation"):
                 state, certificate = self._attempt()
-                state = replace(state, reason=reason[:200], at=datetime.now(UTC).isoformat())
+                at = datetime.now(UTC).isoformat()
+                state = replace(state, reason=reason[:200], at=at, service=self.service)
                 return self._keep(state, certificate, before)
         except Busy as error:
             return replace(before, message=error.message, advice=error.advice)
@@ -121,12 +155,22 @@ class Attestor:
     def _keep(self, state: AttestationState, certificate: bytes | None, before: AttestationState) -> AttestationState:
         if state.status == AttestationStatus.TRANSIENT_ERROR and before.passed:
             # Not reaching HGS takes nothing from a host that is attested until a known time.
-            state = replace(before, at=state.at, reason=state.reason, message=state.message, advice=state.advice)
+            state = replace(
+                before,
+                at=state.at,
+                reason=state.reason,
+                message=state.message,
+                advice=state.advice,
+                unreachable=state.unreachable,
+            )
         elif certificate is None:
-            self._state.health_certificate.unlink(missing_ok=True)
+            self._certificate.unlink(missing_ok=True)
         else:
-            write_whole(self._state.health_certificate, certificate)
-        write_json(self._state.attestation, asdict(state))
+            write_whole(self._certificate, certificate)
+            self._state.refusal.unlink(missing_ok=True)
+        if state.refused:
+            self.note_refusal(state.message)
+        write_json(self._stored, asdict(state))
         return state
 
     def rehearse(self, mode: str) -> AttestationState:
@@ -138,10 +182,11 @@ class Attestor:
     def _attempt(self, rehearsed: Mode | None = None) -> tuple[AttestationState, bytes | None]:
         client: AttestationClient | None = None
         try:
-            client = self._connect(self._config.hgs_url)
+            client = self._connect(self.address.attestation)
             return self._exchange(client, rehearsed)
         except HgsError as error:
-            return _failed(AttestationStatus.TRANSIENT_ERROR, error.message, error.advice), None
+            failed = _failed(AttestationStatus.TRANSIENT_ERROR, error.message, error.advice)
+            return replace(failed, unreachable=out_of_service(error)), None
         except KerberosError as error:
             return _failed(AttestationStatus.TRANSIENT_ERROR, error.message, error.advice, MODE_AD), None
         except (TpmError, StateError, Busy) as error:
@@ -155,7 +200,9 @@ class Attestor:
 
     def _exchange(self, client: AttestationClient, rehearsed: Mode | None) -> tuple[AttestationState, bytes | None]:
         """In the mode of HGS, which may change while the host asks: then once more, in the new one."""
-        exchange = HostExchange(self._config, client, rehearsal=rehearsed is not None)
+        named = self._config.hgs_principal if self.service == PRIMARY else ""
+        principal = service_principal(self.address.attestation, named)
+        exchange = HostExchange(self._config, client, principal, rehearsal=rehearsed is not None)
         mode = rehearsed or client.get_info().operation_mode
         answer = exchange.run(mode)
         if isinstance(answer.reply, hgsa.OperationModeErrorReply) and answer.reply.expected_operation_mode != mode:
@@ -206,7 +253,14 @@ def _refused(answer: AttestationAnswer, mode: Mode) -> AttestationState:
         attestation_id=str(answer.attestation_id) if answer.attestation_id else None,
         message=refusal.message,
         advice=refusal.advice,
+        unreachable=isinstance(answer.reply, hgsa.UnavailableErrorReply),
+        refused=refusal.status != AttestationStatus.TRANSIENT_ERROR,
     )
+
+
+def not_attested(state: AttestationState) -> AttestationFailed:
+    """What people read who wanted something that an attested host alone may do."""
+    return AttestationFailed(_code(state.status), f"This host is not attested: {state.message}", state.advice)
 
 
 def _failed(status: AttestationStatus, message: str, advice: str, mode: str = "") -> AttestationState:

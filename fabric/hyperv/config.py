@@ -25,11 +25,20 @@ class Capacity:
 
 
 @dataclass(frozen=True, slots=True)
+class HgsAddress:
+    """Where one HGS attests and where it releases keys: base addresses, below which the services have their paths."""
+
+    attestation: str
+    key_protection: str
+
+
+@dataclass(frozen=True, slots=True)
 class HostConfig:
     """A host's folder and its surroundings.
 
-    `external_tcti` is empty where the host has its own software TPM, `named_keytab` where none is configured, and
-    `hgs_principal` where the Kerberos principal of HGS follows from its address.
+    `hgs_url` is empty in local mode, where the host asks no HGS. `external_tcti` is empty where the host has its own
+    software TPM, `named_keytab` where none is configured, and `hgs_principal` where the Kerberos principal of HGS
+    follows from its address.
     """
 
     state: HostState
@@ -43,6 +52,22 @@ class HostConfig:
     capacity: Capacity
     named_keytab: str = ""
     hgs_principal: str = ""
+    fallback: HgsAddress | None = None
+
+    @property
+    def local_mode(self) -> bool:
+        """Whether the host keeps the keys of its virtual machines itself, without HGS and without protection."""
+        return not self.hgs_url
+
+    @property
+    def primary(self) -> HgsAddress:
+        """The HGS that is asked first."""
+        return HgsAddress(self.hgs_url, self.hgs_url)
+
+    @property
+    def local_guardian(self) -> Path | None:
+        """The host's own guardian, in local mode alone."""
+        return self.state.local_guardian if self.local_mode else None
 
     @property
     def keytab(self) -> Path | None:
@@ -69,7 +94,7 @@ def host_config(name: str) -> HostConfig:
     """The configuration of host `name` from the settings. Raises `StateError` for a name that no host can have."""
     return HostConfig(
         state=HostState.of(settings.HOST_STATE_DIR, name),
-        hgs_url=settings.HGS_URL,
+        hgs_url="" if settings.HOST_LOCAL_MODE else settings.HGS_URL,
         library=LibraryAddress(settings.PORTAL_URL, settings.HOST_TOKEN),
         broker_url=settings.CELERY_BROKER_URL,
         hypervisor=settings.HYPERVISOR,
@@ -79,4 +104,20 @@ def host_config(name: str) -> HostConfig:
         capacity=Capacity(settings.HOST_VCPUS, settings.HOST_MEMORY_MIB, settings.HOST_MAX_VMS),
         named_keytab=settings.HOST_KEYTAB,
         hgs_principal=settings.HOST_HGS_PRINCIPAL,
+        fallback=_fallback(),
     )
+
+
+def _fallback() -> HgsAddress | None:
+    if not settings.HGS_FALLBACK_ATTESTATION_URL:
+        return None
+    return HgsAddress(
+        _base(settings.HGS_FALLBACK_ATTESTATION_URL, "/attestation"),
+        _base(settings.HGS_FALLBACK_KEY_PROTECTION_URL, "/keyprotection"),
+    )
+
+
+def _base(url: str, path: str) -> str:
+    """The address without the service's own path, which the original writes at its end."""
+    url = url.rstrip("/")
+    return url[: -len(path)] if url.lower().endswith(path) else url

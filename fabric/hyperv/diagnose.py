@@ -17,16 +17,17 @@ from cryptography import x509
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
-from fabric.hyperv.attestation import Attestor
+from fabric.hyperv.attestation import FALLBACK
 from fabric.hyperv.config import HostConfig
 from fabric.hyperv.errors import StateError
+from fabric.hyperv.hgs_client import NO_PROTECTION, HgsClient
 from fabric.hyperv.key_release_trial import KeyReleaseTrial, try_key_release
 from fabric.hyperv.measured_boot import MEASURED_PCRS, log_agrees
 from fabric.hyperv.operations import DRY
 from fabric.hyperv.status import agent_runs
 from fabric.hyperv.tpm import open_tpm
 from hgs.attestation.errors import AttestationError
-from hgs.client import AttestationClient, HgsError
+from hgs.client import AttestationClient, HgsError, HgsUnreachable
 from hgs.wire.hgsa import AttestationOperationMode
 from portal.kernel.errors import DomainError
 
@@ -108,6 +109,15 @@ class _Findings:
     config: HostConfig
     failed: set[str] = field(default_factory=set)
 
+    @property
+    def hgs(self) -> HgsClient:
+        return HgsClient(self.config)
+
+    def need_hgs(self) -> None:
+        """Skip what is about HGS in local mode."""
+        if self.config.local_mode:
+            raise _Skip(NO_PROTECTION)
+
     def need(self, code: str, title: str) -> None:
         if code in self.failed:
             raise _Skip(f"Not tried, because this failed before: {title}.")
@@ -121,7 +131,8 @@ def diagnose_host(config: HostConfig) -> Diagnosis:
     if not config.state.directory.is_dir():
         raise StateError(f"There is no host {config.name} here.", f"Start it: manage.py host {config.name}.")
     findings = _Findings(config)
-    checks = tuple(_run(findings, code, title, examine) for code, title, examine in _CHECKS)
+    wanted = [check for check in _CHECKS if config.fallback or check[0] != "fallback"]
+    checks = tuple(_run(findings, code, title, examine) for code, title, examine in wanted)
     return Diagnosis(config.name, datetime.now(UTC).isoformat(timespec="seconds"), checks)
 
 
@@ -190,20 +201,53 @@ def _boot_log(findings: _Findings) -> str:
 
 
 def _hgs(findings: _Findings) -> str:
-    client = AttestationClient(findings.config.hgs_url, 5.0)
+    findings.need_hgs()
+    try:
+        return _answers(findings.config.primary.attestation)
+    except HgsUnreachable as error:
+        if not findings.hgs.in_use.current().passed:
+            raise
+        by = (
+            "the fallback serves this host"
+            if findings.hgs.in_use.service == FALLBACK
+            else "its certificate still holds"
+        )
+        raise _Fail(f"{error.message} Meanwhile {by}.", error.advice) from error
+
+
+def _fallback(findings: _Findings) -> str:
+    findings.need_hgs()
+    fallback = findings.hgs.fallback
+    if fallback is None:
+        raise _Skip("There is none.")
+    known = fallback.current()
+    said = f"{known.status}: {known.message}" if known.at else "This host has not needed it yet."
+    return f"{_answers(fallback.address.attestation)} {said}"
+
+
+def _answers(url: str) -> str:
+    client = AttestationClient(url, 5.0)
     try:
         info = client.get_info()
     finally:
         client.close()
     if info.operation_mode not in _MODES:
         raise _Fail("HGS is in a mode that this host does not know.", "Check that host and HGS are of one version.")
-    return f"HGS at {findings.config.hgs_url} answers, in {_MODES[info.operation_mode]} mode."
+    return f"HGS at {url} answers, in {_MODES[info.operation_mode]} mode."
+
+
+def _need_one_hgs(findings: _Findings) -> str:
+    """The address of the HGS in use, unless that one failed to answer."""
+    findings.need_hgs()
+    attestor = findings.hgs.in_use
+    findings.need(*(("fallback", "Fallback HGS") if attestor.service == FALLBACK else ("hgs", "HGS")))
+    return attestor.address.attestation
 
 
 def _clock(findings: _Findings) -> str:
-    findings.need("hgs", "HGS")
+    url = _need_one_hgs(findings)
     try:
-        answer = httpx2.get(f"{findings.config.hgs_url}/Attestation/getinfo", timeout=_QUICK, trust_env=False)
+        answer = httpx2.get(f"{url}/Attestation/getinfo", timeout=_QUICK, trust_env=False)
         theirs = parsedate_to_datetime(answer.headers["date"])
     except (httpx2.HTTPError, KeyError, ValueError) as error:
         raise _Skip("HGS did not say what time it is.") from error
@@ -216,18 +260,19 @@ def _clock(findings: _Findings) -> str:
 
 
 def _attestation(findings: _Findings) -> str:
-    state = Attestor(findings.config).current()
+    findings.need_hgs()
+    state = findings.hgs.current()
     if not state.passed:
         listed = f" ({', '.join(state.sub_statuses)})" if state.sub_statuses else ""
         remedy = state.advice or "Attest: gf host attest NAME."
         raise _Fail(f"{state.status}{listed}: {state.message}", remedy)
-    return f"Passed at {state.at}."
+    return f"Passed at {state.at}, at the {state.service} HGS."
 
 
 def _certificate(findings: _Findings) -> str:
+    findings.need_hgs()
     findings.need("attestation", "Last attestation")
-    state = findings.config.state
-    der = state.require(state.health_certificate, "health certificate")
+    der = findings.hgs.in_use.kept_certificate()
     end = x509.load_der_x509_certificate(der).not_valid_after_utc
     left = (end - datetime.now(UTC)).total_seconds()
     if left <= 0:
@@ -236,8 +281,8 @@ def _certificate(findings: _Findings) -> str:
 
 
 def _key_release(findings: _Findings) -> str:
-    findings.need("hgs", "HGS")
-    result = try_key_release(findings.config, Attestor(findings.config).current().passed)
+    _need_one_hgs(findings)
+    result = try_key_release(findings.config, findings.hgs.in_use)
     if result is KeyReleaseTrial.RELEASED:
         return "HGS released the keys of a throwaway protector, and the TPM opened them."
     if result is KeyReleaseTrial.RELEASED_WRONGLY:
@@ -281,6 +326,7 @@ _CHECKS: Final[tuple[tuple[str, str, _Examine], ...]] = (
     ("tpm", "TPM", _tpm),
     ("boot-log", "Boot log", _boot_log),
     ("hgs", "HGS", _hgs),
+    ("fallback", "Fallback HGS", _fallback),
     ("clock", "Clock", _clock),
     ("attestation", "Last attestation", _attestation),
     ("certificate", "Health certificate", _certificate),

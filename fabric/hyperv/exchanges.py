@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fabric.hyperv.config import HostConfig
 from fabric.hyperv.host_key import host_key
-from fabric.hyperv.kerberos import service_principal, ticket_source
+from fabric.hyperv.kerberos import ticket_source
 from fabric.hyperv.tpm import KeyBlob, TpmSession, open_tpm
 from hgs.attestation.tpm import Algorithm, TpmtPublic, parse_selections, to_cryptography_key
 from hgs.client import AttestationAnswer, AttestationClient
@@ -31,10 +31,11 @@ _Ask = Callable[[RtpmContext], AttestationAnswer]
 
 @dataclass(frozen=True)
 class HostExchange:
-    """One attestation of one host with one HGS, or its rehearsal."""
+    """One attestation of one host with one HGS, or its rehearsal. `principal` is the Kerberos principal of that HGS."""
 
     config: HostConfig
     client: AttestationClient
+    principal: str
     rehearsal: bool = False
 
     def run(self, mode: hgsa.AttestationOperationMode) -> AttestationAnswer:
@@ -58,10 +59,9 @@ class HostExchange:
         return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
     def _by_domain(self) -> AttestationAnswer:
-        config = self.config
-        principal = service_principal(config.hgs_url, config.hgs_principal)
+        tickets = ticket_source(self.principal, self.config.keytab)
         request = hgsa.ADRequest(uuid4(), ((ENCRYPTION, self.certified_key()),))
-        return self.client.attest_domain(request, ticket_source(principal, config.keytab), rehearsal=self.rehearsal)
+        return self.client.attest_domain(request, tickets, rehearsal=self.rehearsal)
 
     def _by_host_key(self) -> AttestationAnswer:
         key, identity = host_key(self.config.state), self.certified_key()

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from fabric.hyperv.attestation import Attestor
 from fabric.hyperv.config import HostConfig
 from fabric.hyperv.tpm import identity_decrypt
 from hgs.client import HgsProtocolError, HgsRefused, KeyProtectionClient
@@ -36,14 +37,15 @@ class KeyReleaseTrial(Enum):
     RELEASED_WRONGLY = "released-wrongly"
 
 
-def try_key_release(config: HostConfig, attested: bool) -> KeyReleaseTrial:
-    """Ask HGS for the keys of a protector made now, with the host's health certificate or one it signed itself.
+def try_key_release(config: HostConfig, attestor: Attestor) -> KeyReleaseTrial:
+    """Ask the HGS of `attestor` for the keys of a protector made now.
 
+    The host shows the health certificate that this HGS gave it, or one that it signed itself.
     Raises `HgsError`, `StateError`, `TpmError`.
     """
-    state = config.state
-    certificate = state.require(state.health_certificate, "health certificate") if attested else _own_certificate()
-    client = KeyProtectionClient(config.hgs_url, _SECONDS)
+    attested = attestor.current().passed
+    certificate = attestor.kept_certificate() if attested else _own_certificate()
+    client = KeyProtectionClient(attestor.address.key_protection, _SECONDS)
     try:
         request = new_request(_throwaway_protector(client.metadata()), certificate)
         answer = client.roll_transport_key(kps.serialise_request(request))

@@ -54,7 +54,7 @@ def boot_host(config: HostConfig) -> Boot:
         start_up(config.tcti, state.tpm_lock, locality)
     counter = _counter(state) + 1
     write_json(state.boot, _boot_record(counter, drivers))
-    for old in (state.health_certificate, state.attestation, state.boot_log, state.identity_key):
+    for old in (*state.of_one_boot, state.boot_log, state.identity_key):
         old.unlink(missing_ok=True)
     with open_tpm(config.tcti, state.tpm_lock) as tpm:
         _keep_attestation_key(state, tpm)

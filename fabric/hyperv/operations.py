@@ -3,6 +3,7 @@
 This process only carries: content by its hash, requests to HGS and their answers. Keys are opened in the secure worker.
 """
 
+import base64
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -12,10 +13,11 @@ from typing import Any
 
 import structlog
 
-from fabric.hyperv.attestation import AttestationState, Attestor
+from fabric.hyperv.attestation import AttestationState
 from fabric.hyperv.client_events import events_of
 from fabric.hyperv.config import VERSION, HostConfig
 from fabric.hyperv.control_plane import ControlPlane
+from fabric.hyperv.hgs_client import HgsClient
 from fabric.hyperv.secure_worker.orders import Progress
 from fabric.hyperv.spec import VmSpec
 from fabric.hyperv.storage import Content, LibraryCopies
@@ -26,14 +28,26 @@ DRY = "dry"
 _UNUSED_COPY_SECONDS = 7 * 24 * 3600.0
 
 
+def virtual_machines(config: HostConfig, hgs: HgsClient) -> VirtualMachines:
+    """The virtual machines of the host, whose keys come by way of `hgs`."""
+    return VirtualMachines(
+        config.state.virtual_machines,
+        config.tpm_access,
+        hgs.requests,
+        config.hypervisor,
+        config.address,
+        config.local_guardian,
+    )
+
+
 class HostOperations:
     """The operations of one host; each virtual machine is worked on by one thread at a time."""
 
     def __init__(
-        self, config: HostConfig, attestor: Attestor, machines: VirtualMachines, control_plane: ControlPlane
+        self, config: HostConfig, hgs: HgsClient, machines: VirtualMachines, control_plane: ControlPlane
     ) -> None:
         self._config = config
-        self._attestor = attestor
+        self._hgs = hgs
         self._machines = machines
         self._control_plane = control_plane
         self._copies = LibraryCopies(config.state.copies, config.library)
@@ -43,8 +57,8 @@ class HostOperations:
 
     def attest(self, reason: str) -> AttestationState:
         """Attest now and report what came of it."""
-        state = self._attestor.attest(reason)
-        log.info("attested", status=state.status, sub_statuses=state.sub_statuses, reason=reason)
+        state = self._hgs.attest(reason)
+        log.info("attested", status=state.status, sub_statuses=state.sub_statuses, reason=reason, service=state.service)
         for event in events_of(state.status, state.sub_statuses, state.mode):
             log.info(event.name, event_id=event.number, status=state.status, attestation_id=state.attestation_id)
         self.report()
@@ -52,7 +66,7 @@ class HostOperations:
 
     def report(self) -> bool:
         """Tell the control plane how this host is."""
-        state = self._attestor.current()
+        state = self._hgs.current()
         return self._control_plane.reported(
             {
                 "attestation_id": state.attestation_id,
@@ -78,10 +92,10 @@ class HostOperations:
         """
         with self._working_on(spec.id, "provisioning"):
             progress("fetch", 0, "Checking that this host is attested")
-            self._attestor.health_certificate()
+            self._hgs.health_certificate()
             template, catalog, pdk = self._fetch(spec, progress)
             # Fetching may take long; the certificate must be good for what follows.
-            certificate = self._attestor.health_certificate()
+            certificate = self._hgs.health_certificate()
             made = self._machines.provision(spec, certificate, template, catalog, pdk, progress)
             try:
                 self._machines.start(spec.id, certificate, progress)
@@ -92,14 +106,20 @@ class HostOperations:
         return {"address": self._config.address, "access_port": spec.access_port, "facts": made.facts}
 
     def start(self, vm_id: str, progress: Progress) -> dict[str, Any]:
-        """Start a virtual machine and wait for its first heartbeat; one that runs already is fine."""
+        """Start a virtual machine and wait for its first heartbeat; one that runs already is fine.
+
+        Where no HGS answers, a key kept with the permission of HGS may do; the result then says what is left of that.
+        """
         with self._working_on(vm_id, "starting"):
             progress("release-keys", 0, "Checking that this host is attested")
-            certificate = self._attestor.health_certificate()
+            certificate = self._hgs.certificate_if_any_answers()
             if self._machines.list().get(vm_id) == RUNNING:
                 return {"already": RUNNING}
-            self._machines.start(vm_id, certificate, progress)
-        return {}
+            left = self._machines.start(vm_id, certificate, progress).get("offline_starts_left")
+        if left is None:
+            return {}
+        log.warning("started-without-hgs", vm=vm_id, starts_left=left)
+        return {"offline_starts_left": left}
 
     def stop(self, vm_id: str, force: bool, progress: Progress) -> dict[str, Any]:
         """Shut a virtual machine down, or switch it off with `force`."""
@@ -115,6 +135,24 @@ class HostOperations:
             self._machines.remove(vm_id)
         return {}
 
+    def export_protector(self, vm_id: str, progress: Progress) -> dict[str, Any]:
+        """The VM's key protector, base64: public data, for its owner to work on offline."""
+        with self._locked(vm_id):
+            progress("export", 0, "Reading the key protector")
+            return {"protector": base64.b64encode(self._machines.export_protector(vm_id)).decode()}
+
+    def replace_protector(self, vm_id: str, document: bytes, progress: Progress) -> dict[str, Any]:
+        """Use the protector that the VM's owner made from the next start on; the VM may be running meanwhile."""
+        with self._locked(vm_id):
+            progress("replace", 0, "Checking the key protector")
+            return {"sha256": self._machines.replace_protector(vm_id, document)}
+
+    def restore_protector(self, vm_id: str, progress: Progress) -> dict[str, Any]:
+        """Go back to the protector from before the last replacement."""
+        with self._locked(vm_id):
+            progress("restore", 0, "Putting the last key protector back")
+            return {"sha256": self._machines.restore_protector(vm_id)}
+
     def _fetch(self, spec: VmSpec, progress: Progress) -> tuple[Path, Path, Path]:
         catalog = self._copies.fetch(spec.catalog_sha256, Content.CATALOG)
         pdk = self._copies.fetch(spec.pdk_sha256, Content.SHIELDING_DATA)
@@ -126,10 +164,15 @@ class HostOperations:
         return template, catalog, pdk
 
     @contextmanager
-    def _working_on(self, vm_id: str, state: str) -> Iterator[None]:
+    def _locked(self, vm_id: str) -> Iterator[None]:
         with self._guard:
             lock = self._locks[vm_id]
         with lock:
+            yield
+
+    @contextmanager
+    def _working_on(self, vm_id: str, state: str) -> Iterator[None]:
+        with self._locked(vm_id):
             with self._guard:
                 self._under_way[vm_id] = state
             try:

@@ -2,8 +2,9 @@
 
 <HOST_STATE_DIR>/<name>/
     profile.toml  boot.json  measured_boot.tcglog  ci-policy.p7b  identity.xml
-    attestation-key.bin  identity-key.bin  health-certificate.der  attestation.json
-    host-key.pem  host-key.cer  host.keytab
+    attestation-key.bin  identity-key.bin  health-certificate.der  attestation.json  refusal.json
+    fallback-health-certificate.der  fallback-attestation.json
+    host-key.pem  host-key.cer  host.keytab  local-guardian.pem
     tpm/          the software TPM            jobs/    jobs in progress
     copies/       copies of library content   vms/     virtual machines
     *.lock
@@ -74,6 +75,33 @@ class HostState:
     @property
     def health_certificate(self) -> Path:
         return self.directory / "health-certificate.der"
+
+    @property
+    def fallback_health_certificate(self) -> Path:
+        return self.directory / "fallback-health-certificate.der"
+
+    @property
+    def fallback_attestation(self) -> Path:
+        return self.directory / "fallback-attestation.json"
+
+    @property
+    def of_one_boot(self) -> tuple[Path, ...]:
+        """What attestation earned; the next boot makes a new identity key and ends it."""
+        return (
+            self.health_certificate,
+            self.attestation,
+            self.fallback_health_certificate,
+            self.fallback_attestation,
+        )
+
+    @property
+    def refusal(self) -> Path:
+        """There from a refusal by HGS until an attestation passes, over boots too: no cached key opens meanwhile."""
+        return self.directory / "refusal.json"
+
+    @property
+    def local_guardian(self) -> Path:
+        return self.directory / "local-guardian.pem"
 
     @property
     def host_key(self) -> Path:

@@ -2,14 +2,16 @@
 
 from typing import Any, Final
 
-from fabric.hyperv.attestation import AttestationState, Attestor
+from fabric.hyperv.attestation import FALLBACK, AttestationState
 from fabric.hyperv.config import HostConfig
-from fabric.hyperv.errors import StateError
+from fabric.hyperv.errors import HostError, StateError
+from fabric.hyperv.hgs_client import HgsClient
 from fabric.hyperv.locks import Busy, exclusive
+from fabric.hyperv.operations import virtual_machines
 from fabric.hyperv.state import read_json
 from hgs.attestation.endorsement import endorsement_from_certificate, endorsement_from_spki
 from hgs.attestation.errors import AttestationError
-from hgs.attestation.verdict import MODE_AD, MODE_HOST_KEY, MODE_TPM, AttestationStatus, AttestationSubStatus
+from hgs.attestation.verdict import MODE_AD, MODE_HOST_KEY, MODE_TPM, AttestationSubStatus
 from hgs.wire.errors import WireError
 from hgs.wire.platform_identifier import parse_identifier
 
@@ -29,20 +31,20 @@ _OPERATION_MODES: Final = {MODE_TPM: "Tpm", MODE_AD: "ActiveDirectory", MODE_HOS
 def client_configuration(config: HostConfig, state: AttestationState) -> dict[str, Any]:
     """The host's state under the original's own names (``MSFT_HgsClientConfiguration``).
 
-    Operation mode and sub-statuses are those of the last attestation; there is no fallback HGS.
+    Operation mode and sub-statuses are those of the last attestation, by the HGS that is in use.
     """
-    base = config.hgs_url.rstrip("/")
+    base, other = config.hgs_url, config.fallback
     return {
         "IsHostGuarded": state.passed,
-        "Mode": "HostGuardianService" if base else "Local",
+        "Mode": "Local" if config.local_mode else "HostGuardianService",
         "KeyProtectionServerUrl": f"{base}/KeyProtection" if base else "",
         "AttestationServerUrl": f"{base}/Attestation" if base else "",
         "AttestationOperationMode": _OPERATION_MODES.get(state.mode, "Unknown"),
-        "AttestationStatus": state.status if base else AttestationStatus.NOT_CONFIGURED.value,
+        "AttestationStatus": state.status,
         "AttestationSubStatus": ", ".join(state.sub_statuses) or AttestationSubStatus.NO_INFORMATION.value,
-        "FallbackKeyProtectionServerUrl": "",
-        "FallbackAttestationServerUrl": "",
-        "IsFallbackInUse": False,
+        "FallbackKeyProtectionServerUrl": f"{other.key_protection}/KeyProtection" if other else "",
+        "FallbackAttestationServerUrl": f"{other.attestation}/Attestation" if other else "",
+        "IsFallbackInUse": state.service == FALLBACK,
     }
 
 
@@ -78,7 +80,8 @@ def host_status(config: HostConfig) -> dict[str, Any]:
     Raises `StateError` if no host of that name ever booted here.
     """
     boot = require_booted(config)
-    state = Attestor(config).current()
+    hgs = HgsClient(config)
+    state = hgs.current()
     return {
         **client_configuration(config, state),
         "name": config.name,
@@ -97,4 +100,16 @@ def host_status(config: HostConfig) -> dict[str, Any]:
         "at": state.at,
         "attestation_id": state.attestation_id,
         "certificate_not_after": state.certificate_not_after,
+        "certificate_by": state.service if state.passed else "",
+        "offline_starts": _offline_starts(config, hgs),
     }
+
+
+def _offline_starts(config: HostConfig, hgs: HgsClient) -> dict[str, int] | None:
+    """VM id -> starts without HGS that are left; None where the TPM, which counts them, does not answer."""
+    if not config.state.virtual_machines.is_dir():
+        return {}
+    try:
+        return virtual_machines(config, hgs).offline_starts()
+    except HostError:
+        return None

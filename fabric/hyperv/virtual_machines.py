@@ -14,23 +14,26 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from fabric.hyperv import vm_folder
+import structlog
+
+from fabric.hyperv import offline_key, protector_change, vm_folder
 from fabric.hyperv.errors import HostError
 from fabric.hyperv.heartbeat import HeartbeatPort
 from fabric.hyperv.locks import exclusive
 from fabric.hyperv.processes import wait_until
 from fabric.hyperv.secure_worker.client import carry_out
-from fabric.hyperv.secure_worker.orders import Progress, ProvisionOrder, StartOrder
+from fabric.hyperv.secure_worker.orders import Progress, ProvisionOrder, Release, StartOrder
 from fabric.hyperv.spec import SpecError, VmSpec, check_vm_id
 from fabric.hyperv.state import read_json, write_json
 from fabric.hyperv.system_tools import run_tool
 from fabric.hyperv.tpm import HostTpmAccess
 from fabric.hyperv.vm import Machine
+from hgs.client import HgsRefused
 
+log = structlog.get_logger(__name__)
 HYPERVISORS: Final = ("qemu", "dry")
 RUNNING, STOPPED = "running", "stopped"
 _MAKING, _REMOVING = ".making-", ".removing-"
@@ -39,8 +42,8 @@ _TELL_SECONDS: Final = 5.0
 _SHUTDOWN_SECONDS: Final = 60.0
 _LOCK_SECONDS: Final = 30.0
 _DRY_BEAT_SECONDS: Final = 5.0
-ReleaseFor = Callable[[str, bytes], bytes]
-"""Posts a RollTransportKeyRequest for a VM, named by its id, to HGS and gives the answer."""
+ReleaseFor = Callable[[str], Release]
+"""The way to HGS for one operation on the VM of that id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,19 @@ class ProvisionResult:
 class VirtualMachines:
     """The VMs below `folder` (absolute; made if missing).
 
-    `release` carries requests for keys to HGS. `hypervisor` is `qemu`, or `dry` for a host
-    that does everything but boot the guest. `address` is where guests' access ports are opened.
+    `release` carries requests for keys to HGS. `hypervisor` is `qemu`, or `dry` for a host that does everything but
+    boot the guest. `address` is where guests' access ports are opened. `local_guardian` is the file of the host's own
+    guardian, which opens keys instead of HGS in local mode.
     """
 
     def __init__(
-        self, folder: Path, host_tpm: HostTpmAccess, release: ReleaseFor, hypervisor: str, address: str = "127.0.0.1"
+        self,
+        folder: Path,
+        host_tpm: HostTpmAccess,
+        release: ReleaseFor,
+        hypervisor: str,
+        address: str = "127.0.0.1",
+        local_guardian: Path | None = None,
     ) -> None:
         if hypervisor not in HYPERVISORS:
             raise HostError("hypervisor-unknown", f"There is no hypervisor {hypervisor!r}.", "Set qemu or dry.")
@@ -68,6 +78,7 @@ class VirtualMachines:
         self._release = release
         self._dry = hypervisor == "dry"
         self._address = address
+        self._local_guardian = local_guardian
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def provision(
@@ -85,8 +96,10 @@ class VirtualMachines:
             making = Path(tempfile.mkdtemp(prefix=f"{_MAKING}{spec.id}-", dir=self._folder))
             try:
                 raw = _raw_copy(template, making / "template.raw")
-                order = ProvisionOrder(making, spec, health_certificate, self._host_tpm, raw, catalog, pdk)
-                facts = carry_out(order, partial(self._release, spec.id), progress)
+                order = ProvisionOrder(
+                    making, spec, health_certificate, self._host_tpm, raw, catalog, pdk, self._local_guardian
+                )
+                facts = carry_out(order, self._release(spec.id), progress)
                 (making / "template.raw").unlink(missing_ok=True)
                 (making / vm_folder.RUN).mkdir(mode=0o700)
                 write_json(making / vm_folder.RECORD, {"spec": spec.to_json(), "facts": facts})
@@ -99,7 +112,8 @@ class VirtualMachines:
     def start(self, vm_id: str, health_certificate: bytes, progress: Progress) -> dict[str, Any]:
         """Start a VM and wait for its first heartbeat, which is returned. Steps reported: boot, heartbeat.
 
-        Raises `HostError`, `SecureWorkerBroken`, or what `release` raises; then nothing of the VM runs.
+        `health_certificate` is empty where no HGS answers. A start without HGS adds `offline_starts_left` to what is
+        returned. Raises `HostError`, `SecureWorkerBroken`, or what `release` raises; then nothing of the VM runs.
         """
         with self._locked(vm_id):
             machine, spec = self._machine(vm_id), self._spec(vm_id)
@@ -107,16 +121,21 @@ class VirtualMachines:
                 raise HostError("vm-running", f"The VM {spec.name} is running already.")
             machine.end_virtual_tpm()
             machine.prepare_run_folder()
-            order = StartOrder(machine.folder, vm_id, health_certificate, self._host_tpm, launch=not self._dry)
+            order = StartOrder(
+                machine.folder, vm_id, health_certificate, self._host_tpm, not self._dry, self._local_guardian
+            )
             try:
-                carry_out(order, partial(self._release, vm_id), progress)
+                result = carry_out(order, self._release(vm_id), progress)
                 if self._dry:
-                    return self._start_dry(machine, spec, progress)
+                    return self._start_dry(machine, spec, progress) | result
                 machine.launch(spec)
                 progress("boot", 100, "The firmware is verifying and measuring the boot")
-                return _first_beat(machine, progress)
-            except BaseException:
+                return _first_beat(machine, progress) | result
+            except BaseException as error:
                 machine.power_off()
+                if isinstance(error, HgsRefused):
+                    # What HGS gives no longer must not be had from its earlier permission.
+                    self._forget_offline_key(machine.folder)
                 raise
 
     def stop(self, vm_id: str, force: bool = False) -> None:
@@ -140,9 +159,31 @@ class VirtualMachines:
             folder = self._folder / check_vm_id(vm_id)
             if folder.exists():
                 Machine(folder).power_off()
+                self._forget_offline_key(folder)
                 doomed = self._folder / f"{_REMOVING}{vm_id}"
                 folder.rename(doomed)
                 shutil.rmtree(doomed)
+
+    def export_protector(self, vm_id: str) -> bytes:
+        """The VM's key protector as it stands, for its owner to work on. Raises `HostError`."""
+        with self._locked(vm_id):
+            return protector_change.current_protector(self._machine(vm_id).folder)
+
+    def replace_protector(self, vm_id: str, document: bytes) -> str:
+        """Use the owner's new protector from the next start on; gives its SHA-256. Raises `HostError`.
+
+        A key kept for starts without HGS goes: the owner may have taken away the access that it came by.
+        """
+        with self._locked(vm_id):
+            folder = self._machine(vm_id).folder
+            digest = protector_change.replace_protector(folder, document)
+            self._forget_offline_key(folder)
+            return digest
+
+    def restore_protector(self, vm_id: str) -> str:
+        """Go back to the protector from before the last replacement; gives its SHA-256. Raises `HostError`."""
+        with self._locked(vm_id):
+            return protector_change.restore_protector(self._machine(vm_id).folder)
 
     def list(self) -> dict[str, str]:
         """VM id → `running` or `stopped`."""
@@ -153,8 +194,22 @@ class VirtualMachines:
         facts: dict[str, Any] = self._record(vm_id)["facts"]
         return facts
 
+    def offline_starts(self) -> dict[str, int]:
+        """VM id → how many starts without HGS it has left, for each VM with a kept key. Raises `HostError`."""
+        left = {vm_id: offline_key.starts_left(self._folder / vm_id, self._host_tpm) for vm_id in self._ids()}
+        return {vm_id: count for vm_id, count in left.items() if count is not None}
+
+    def _forget_offline_key(self, folder: Path) -> None:
+        """A TPM that does not answer keeps nothing from being removed; the next boot removes the key from it."""
+        try:
+            offline_key.forget(folder, self._host_tpm)
+        except HostError as error:
+            log.warning("offline-key-not-forgotten", vm=folder.name, message=error.message)
+            (folder / vm_folder.OFFLINE_KEY).unlink(missing_ok=True)
+
     def recover(self) -> None:
-        """Put in order what a crash left: delete half-made and half-removed VMs, end virtual TPMs without a machine.
+        """Put in order what a crash left: delete half-made and half-removed VMs, and keys in the TPM that no VM has;
+        end virtual TPMs without a machine.
 
         Machines that still run are left running; `watch` and `stop` find them again.
         """
@@ -166,6 +221,10 @@ class VirtualMachines:
             if path.name.startswith((_MAKING, _REMOVING)):
                 Machine(path).power_off()
                 shutil.rmtree(path, ignore_errors=True)
+        try:
+            offline_key.remove_orphans((self._folder / vm_id for vm_id in self._ids()), self._host_tpm)
+        except HostError as error:
+            log.warning("offline-keys-not-put-in-order", message=error.message)
 
     def watch(
         self,

@@ -1,14 +1,18 @@
 """The names in a VM's folder. Everything in it is ciphertext or public (docs/formats/vm-state.md).
 
 <vms>/<id>/  vm.json  disk.raw  variables.fd  state.xml  vtpm/  run/ (sockets, pid files, last heartbeat)
+             previous-protector.xml (after the owner replaced the protector)
+             offline-key.xml (while HGS permits starts without it)
 """
 
 from typing import Final
 
 RECORD: Final = "vm.json"
 DISK: Final = "disk.raw"
+OFFLINE_KEY: Final = "offline-key.xml"
 VARIABLES: Final = "variables.fd"
 STATE: Final = "state.xml"
+PREVIOUS_PROTECTOR: Final = "previous-protector.xml"
 VTPM: Final = "vtpm"
 RUN: Final = "run"
 

@@ -10,6 +10,14 @@ from portal.settings.environment import VAR_DIR, env, secret
 
 # What every part knows
 HGS_URL: str = env.str("HGS_URL", default="http://127.0.0.1:8081").rstrip("/")
+# A second HGS that hosts use while the first does not answer; both addresses or none. The paths that HGS serves,
+# /Attestation and /KeyProtection, may stand at their ends.
+HGS_FALLBACK_ATTESTATION_URL: str = env.str("HGS_FALLBACK_ATTESTATION_URL", default="")
+HGS_FALLBACK_KEY_PROTECTION_URL: str = env.str("HGS_FALLBACK_KEY_PROTECTION_URL", default="")
+if bool(HGS_FALLBACK_ATTESTATION_URL) != bool(HGS_FALLBACK_KEY_PROTECTION_URL):
+    raise ImproperlyConfigured(
+        "HGS_FALLBACK_ATTESTATION_URL and HGS_FALLBACK_KEY_PROTECTION_URL belong together: give both or neither"
+    )
 PORTAL_URL: str = env.str("PORTAL_URL", default="http://127.0.0.1:8000").rstrip("/")
 # The portal's right to submit to HGS and to read verdicts; it approves nothing.
 HGS_FABRIC_TOKEN: str = secret("HGS_FABRIC_TOKEN")
@@ -63,5 +71,7 @@ HOST_MEMORY_MIB: int = env.int("HOST_MEMORY_MIB", default=8192)
 HOST_MAX_VMS: int = env.int("HOST_MAX_VMS", default=8)
 # The host profile to boot (healthy, tampered or a file); empty: the one it booted last, healthy the first time
 HOST_PROFILE: str = env.str("HOST_PROFILE", default="")
+# A host without HGS: it makes a guardian of its own, and nothing protects its virtual machines from it
+HOST_LOCAL_MODE: bool = env.bool("HOST_LOCAL_MODE", default=False)
 # Shut virtual machines down when the host's agent ends; otherwise they run on and the next agent takes them over
 HOST_STOP_VMS: bool = env.bool("HOST_STOP_VMS", default=False)

@@ -31,9 +31,14 @@ def _answer(message: dict[str, Any], source: IO[bytes], target: IO[bytes]) -> di
     def progress(step: str, percent: int, text: str) -> None:
         send(target, {"progress": {"step": step, "percent": percent, "message": text}})
 
-    def release(request: bytes) -> bytes:
+    def release(request: bytes) -> orders.Carried:
         send(target, {"release": base64.b64encode(request).decode()})
-        return base64.b64decode(receive(source)["released"], validate=True)
+        answer = receive(source)
+        if "unreachable" in answer:
+            return orders.NoAnswer(str(answer["unreachable"]))
+        if "certificate" in answer:
+            return orders.OtherCertificate(base64.b64decode(answer["certificate"], validate=True))
+        return base64.b64decode(answer["released"], validate=True)
 
     try:
         order = orders.parse_order(message)

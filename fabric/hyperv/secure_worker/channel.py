@@ -1,8 +1,9 @@
 """Messages between a host's main process and its secure worker: a 4-byte big-endian length, then a JSON object.
 
 From the worker: {"progress": {step, percent, message}}, {"release": base64 of a RollTransportKeyRequest},
-{"result": {...}} or {"error": {code, message, advice, expected}}. To the worker: one order, then {"released": base64}
-for each release.
+{"result": {...}} or {"error": {code, message, advice, expected}}. To the worker: one order, then one answer for each
+release: {"released": base64}, {"certificate": base64} (write the request again with this health certificate) or
+{"unreachable": sentence}.
 """
 
 from __future__ import annotations

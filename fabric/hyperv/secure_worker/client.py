@@ -14,7 +14,15 @@ from typing import Any
 import fabric
 from fabric.hyperv.errors import HostError
 from fabric.hyperv.secure_worker.channel import ChannelClosed, receive, send
-from fabric.hyperv.secure_worker.orders import Progress, ProvisionOrder, Release, StartOrder
+from fabric.hyperv.secure_worker.orders import (
+    Carried,
+    NoAnswer,
+    OtherCertificate,
+    Progress,
+    ProvisionOrder,
+    Release,
+    StartOrder,
+)
 from fabric.hyperv.system_tools import BARE_ENVIRONMENT
 
 _SECONDS = 600.0
@@ -35,7 +43,7 @@ class SecureWorkerBroken(RuntimeError):  # noqa: N818 - reads as a word
 def carry_out(order: ProvisionOrder | StartOrder, release: Release, progress: Progress) -> dict[str, Any]:
     """Have a secure worker carry out `order`; gives its public result.
 
-    `release` posts a RollTransportKeyRequest to HGS and gives the answer's bytes; what it raises passes through.
+    `release` carries a RollTransportKeyRequest to HGS and says what became of it; what it raises passes through.
     Raises `SecureWorkerFailed` or `SecureWorkerBroken`. No process is left behind.
     """
     root = Path(fabric.__file__).resolve().parent.parent
@@ -67,13 +75,21 @@ def _converse(
             step = message["progress"]
             progress(str(step["step"]), int(step["percent"]), str(step["message"]))
         elif "release" in message:
-            answer = release(base64.b64decode(message["release"], validate=True))
-            send(worker.stdin, {"released": base64.b64encode(answer).decode()})
+            carried = release(base64.b64decode(message["release"], validate=True))
+            send(worker.stdin, _carried(carried))
         elif "error" in message:
             raise _error(message["error"])
         else:
             result: dict[str, Any] = message["result"]
             return result
+
+
+def _carried(carried: Carried) -> dict[str, Any]:
+    if isinstance(carried, NoAnswer):
+        return {"unreachable": carried.message}
+    if isinstance(carried, OtherCertificate):
+        return {"certificate": base64.b64encode(carried.der).decode()}
+    return {"released": base64.b64encode(carried).decode()}
 
 
 def _error(error: dict[str, Any]) -> Exception:

@@ -40,7 +40,7 @@ def provision(order: ProvisionOrder, release: Release, progress: Progress) -> di
     pdk = parse_pdk(_read(order.pdk, PDK_MAX))
     _check_trust(pdk, catalog)
     progress("release-keys", 30, "Asking the Host Guardian Service for the keys")
-    released = roll(pdk.key_protector, order.health_certificate, order.tpm, release)
+    released = roll(pdk.key_protector, order, release)
     progress("open-shielding-data", 0, "Opening the shielding data")
     secrets = open_pdk(pdk, released.ingress)
     files = specialised_files(secrets, order.spec)

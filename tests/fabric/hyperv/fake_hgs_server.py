@@ -77,6 +77,6 @@ def _release(hgs: FakeHgs, body: bytes) -> tuple[int, str, bytes]:
     try:
         health = verify_health_certificate(request.health_certificate, [TrustedSigner(certificate)], now)
     except CertificateInvalid as error:
-        return 500, "application/xml", kps.serialise_error(kps.KpsError("HealthCertificateException", error.message))
+        return 403, "application/xml", kps.serialise_error(kps.KpsError("HealthCertificateException", error.message))
     answer = release_keys(request, health.public_key, [guardian()[0]], secrets.token_bytes)
     return 200, "application/xml", kps.serialise_response(answer)

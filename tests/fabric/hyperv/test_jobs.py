@@ -1,5 +1,7 @@
 """Jobs on a host: taken once, reported whatever happens, never forgotten."""
 
+import base64
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,15 +12,18 @@ from kombu.exceptions import OperationalError
 
 from fabric import messages
 from fabric.hyperv import tasks
-from fabric.hyperv.attestation import AttestationState, Attestor
+from fabric.hyperv.attestation import AttestationState
 from fabric.hyperv.config import HostConfig
 from fabric.hyperv.control_plane import ControlPlane
 from fabric.hyperv.errors import AttestationFailed, HostError
+from fabric.hyperv.hgs_client import HgsClient
 from fabric.hyperv.host import Host, become
 from fabric.hyperv.job_ledger import JobLedger
 from fabric.hyperv.operations import HostOperations
 from fabric.hyperv.virtual_machines import ProvisionResult
+from fabric.tasks import RESULT_LIMIT
 from hgs.client import HgsRefused
+from hgs.keyprotection.protector_form import PROTECTOR_MAX
 
 JOB, VM = "0e27fabf-5400-4b24-93b3-d5f595b609b7", "7f3c1b9a-2d64-4c0e-9a53-1f2e3d4c5b6a"
 SPEC = {
@@ -62,9 +67,22 @@ class Machines:
         self.states[spec.id] = "stopped"
         return ProvisionResult(spec.id, {"policy": "Shielded"})
 
-    def start(self, vm_id: str, *_rest: Any) -> None:
+    def start(self, vm_id: str, certificate: bytes, *_rest: Any) -> dict[str, Any]:
         self._meet("start")
         self.states[vm_id] = "running"
+        return {"beat": 1} if certificate else {"beat": 1, "offline_starts_left": 2}
+
+    def export_protector(self, vm_id: str) -> bytes:
+        self._meet("export")
+        return b"<Protector/>" + vm_id.encode()
+
+    def replace_protector(self, _vm_id: str, document: bytes) -> str:
+        self._meet("replace")
+        return hashlib.sha256(document).hexdigest()
+
+    def restore_protector(self, vm_id: str) -> str:
+        self._meet("restore")
+        return hashlib.sha256(vm_id.encode()).hexdigest()
 
     def stop(self, vm_id: str, *_rest: Any) -> None:
         self._meet("stop")
@@ -77,13 +95,17 @@ class Machines:
         return dict(self.states)
 
 
-class Attested(Attestor):
+class Attested(HgsClient):
     refusal: HostError | None = None
+    away = False
 
     def health_certificate(self) -> bytes:
         if self.refusal:
             raise self.refusal
         return b"certificate"
+
+    def certificate_if_any_answers(self) -> bytes:
+        return b"" if self.away else self.health_certificate()
 
     def current(self) -> AttestationState:
         return AttestationState(status="Passed")
@@ -95,9 +117,9 @@ class Parts:
     def __init__(self, config: HostConfig) -> None:
         self.config, self.broker, self.machines = config, Broker(), Machines()
         control_plane = ControlPlane(config.name, self.broker.send)
-        self.attestor = Attested(config)
+        self.hgs = Attested(config)
         self.ledger = JobLedger(config.state.jobs, control_plane)
-        self.operations = HostOperations(config, self.attestor, self.machines, control_plane)  # type: ignore[arg-type]
+        self.operations = HostOperations(config, self.hgs, self.machines, control_plane)  # type: ignore[arg-type]
 
     def outcome(self) -> Mapping[str, Any]:
         """The one outcome that was reported, which the control plane must be able to read."""
@@ -135,7 +157,7 @@ def test_progress_carries_the_steps_of_the_job(parts: Parts) -> None:
 
 
 def test_unattested_host_makes_nothing_and_says_why(parts: Parts) -> None:
-    parts.attestor.refusal = AttestationFailed("host-unauthorized-host", "This host is not attested.", "Register it.")
+    parts.hgs.refusal = AttestationFailed("host-unauthorized-host", "This host is not attested.", "Register it.")
     tasks.provision_vm(JOB, SPEC)
     assert parts.outcome()["outcome"] == "failed"
     assert parts.outcome()["error"]["code"] == "host-unauthorized-host"
@@ -185,6 +207,37 @@ def test_job_without_a_name_is_dropped(parts: Parts, job_id: object) -> None:
     tasks.remove_vm(job_id, VM)
     assert parts.broker.sent == []
     assert list(parts.config.state.jobs.iterdir()) == []
+
+
+def test_a_start_without_hgs_says_how_many_more_there_are(parts: Parts) -> None:
+    parts.hgs.away = True
+    tasks.start_vm(JOB, VM)
+    assert parts.outcome()["result"] == {"offline_starts_left": 2}
+
+
+def test_a_protector_goes_out_and_comes_back_as_base64(parts: Parts) -> None:
+    tasks.export_protector(JOB, VM)
+    (exported,) = parts.broker.of("fabric.job_finished")
+    document = base64.b64decode(exported["result"]["protector"])
+    assert document == b"<Protector/>" + VM.encode()
+    parts.broker.sent.clear()
+    tasks.replace_protector(JOB, VM, exported["result"]["protector"])
+    assert parts.outcome()["result"] == {"sha256": hashlib.sha256(document).hexdigest()}
+    assert [item["step"] for item in parts.broker.of("fabric.job_progressed")] == ["replace"]
+    parts.broker.sent.clear()
+    tasks.restore_protector(JOB, VM)
+    assert len(parts.outcome()["result"]["sha256"]) == 64
+
+
+@pytest.mark.parametrize("protector", [None, 7, "no base64!", base64.b64encode(bytes(256 * 1024 + 3)).decode()])
+def test_a_protector_from_the_broker_is_not_believed(parts: Parts, protector: object) -> None:
+    tasks.replace_protector(JOB, VM, protector)
+    assert parts.outcome()["error"]["code"] == "task-invalid"
+
+
+def test_the_longest_protector_fits_into_a_result() -> None:
+    result = {"protector": base64.b64encode(bytes(PROTECTOR_MAX)).decode()}
+    assert len(json.dumps(result)) <= RESULT_LIMIT
 
 
 def test_force_must_be_a_flag(parts: Parts) -> None:

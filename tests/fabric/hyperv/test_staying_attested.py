@@ -2,6 +2,7 @@
 
 import datetime as dt
 import threading
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from celery import Celery
 from fabric.hyperv.agent import Agent
 from fabric.hyperv.attestation import AttestationState
 from fabric.hyperv.config import host_config
+from fabric.hyperv.state import write_json
 from hgs.client import HgsRefused
 
 
@@ -59,12 +61,14 @@ class Waiting:
 @pytest.fixture
 def agent(settings: Any, tmp_path: Path) -> Agent:
     settings.HOST_STATE_DIR = tmp_path / "hosts"
-    return Agent(host_config("hv01"), Celery(broker="memory://", set_as_current=False), stop_vms=False)
+    config = host_config("hv01")
+    config.state.create()
+    return Agent(config, Celery(broker="memory://", set_as_current=False), stop_vms=False)
 
 
 def live(agent: Agent, host: Host) -> Waiting:
     waiting = Waiting(len(host.known))
-    agent._attestor = agent._operations = host  # type: ignore[assignment]
+    agent._hgs = agent._operations = host  # type: ignore[assignment]
     agent._ending = agent._roused = waiting  # type: ignore[assignment]
     agent._stay_attested()
     return waiting
@@ -97,29 +101,40 @@ def test_an_hgs_that_is_away_is_asked_again_soon_and_then_less_often(agent: Agen
     assert waiting.waits == [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
 
 
+def test_while_the_fallback_serves_each_round_asks_the_primary(agent: Agent) -> None:
+    by_fallback, by_primary = replace(state(8), service="fallback"), replace(state(8), service="primary")
+    host = Host([by_fallback, by_fallback, by_primary], [by_fallback, by_primary])
+    waiting = live(agent, host)
+    assert host.asked == ["primary-retry", "primary-retry"]
+    assert max(waiting.waits) <= 60
+
+
+def test_a_host_in_local_mode_asks_nobody(settings: Any, tmp_path: Path) -> None:
+    settings.HOST_STATE_DIR, settings.HOST_LOCAL_MODE = tmp_path / "hosts", True
+    agent = Agent(host_config("hv01"), Celery(broker="memory://", set_as_current=False), stop_vms=False)
+    host = Host([AttestationState()], [])
+    live(agent, host)
+    assert host.asked == []
+
+
 def test_a_certificate_that_hgs_refuses_for_keys_is_replaced_at_once(
     agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The pause after a good attestation is a minute; the loop attests again within seconds, for that reason."""
     looked, attested = threading.Event(), threading.Event()
     reasons: list[str] = []
+    primary = agent._hgs.primary
+    write_json(agent._config.state.attestation, asdict(state(8)))
 
-    class Attested:
-        known = state(8)
+    def attest(reason: str) -> AttestationState:
+        reasons.append(reason)
+        write_json(agent._config.state.attestation, asdict(state(8)))
+        attested.set()
+        return primary.current()
 
-        def current(self) -> AttestationState:
-            known = self.known
-            looked.set()
-            return known
-
-        def forget(self) -> None:
-            self.known = AttestationState()
-
-        def attest(self, reason: str) -> AttestationState:
-            reasons.append(reason)
-            self.known = state(8)
-            attested.set()
-            return self.known
+    def current() -> AttestationState:
+        looked.set()
+        return primary.current()
 
     class Refusing:
         def __init__(self, *_address: object) -> None: ...
@@ -129,14 +144,15 @@ def test_a_certificate_that_hgs_refuses_for_keys_is_replaced_at_once(
 
         def close(self) -> None: ...
 
-    monkeypatch.setattr("fabric.hyperv.agent.KeyProtectionClient", Refusing)
-    agent._attestor = agent._operations = Attested()  # type: ignore[assignment]
+    agent._hgs._connect_keys = Refusing  # type: ignore[assignment]
+    monkeypatch.setattr(agent._operations, "attest", attest)
+    monkeypatch.setattr(agent._hgs, "current", current)
     loop = threading.Thread(target=agent._stay_attested, daemon=True)
     loop.start()
     try:
         assert looked.wait(20)
         with pytest.raises(HgsRefused):
-            agent._release("6f0a1d0e-7a55-4c43-9d3b-0d8f3e6a2b11", b"request")
+            agent._hgs.requests("6f0a1d0e-7a55-4c43-9d3b-0d8f3e6a2b11")(b"request")
         assert attested.wait(20)
     finally:
         agent._ending.set()
@@ -144,3 +160,4 @@ def test_a_certificate_that_hgs_refuses_for_keys_is_replaced_at_once(
         loop.join(20)
     assert not loop.is_alive()
     assert len(reasons) == 1
+    assert agent._config.state.refusal.exists()

@@ -153,10 +153,10 @@ class Host:
 
     access: HostTpmAccess
     certificate: bytes
-    release: Callable[[str, bytes], bytes]
+    release: Callable[[bytes], bytes]
 
     def machines(self, folder: Path, hypervisor: str) -> VirtualMachines:
-        return VirtualMachines(folder, self.access, self.release, hypervisor)
+        return VirtualMachines(folder, self.access, lambda _vm_id: self.release, hypervisor)
 
 
 @pytest.fixture(scope="session")
@@ -174,7 +174,7 @@ def host(tmp_path_factory: pytest.TempPathFactory, guardian: GuardianKeys) -> It
         modulus = int.from_bytes(blob.public_area[-256:], "big")
         public = rsa.RSAPublicNumbers(65537, modulus).public_key()
 
-        def release(_vm_id: str, request: bytes) -> bytes:
+        def release(request: bytes) -> bytes:
             return serialise_response(release_keys(parse_request(request), public, [guardian], os.urandom))
 
         yield Host(access, health_certificate(public), release)

@@ -144,7 +144,9 @@ def test_a_template_the_owner_does_not_trust_is_refused_before_keys_are_asked_fo
     host: Any, tenant: Any, small_template: Any, spec: VmSpec, tmp_path: Path, name: str, version: str
 ) -> None:
     asked: list[bytes] = []
-    machines = VirtualMachines(tmp_path / "vms", host.access, lambda _vm, request: asked.append(request) or b"", "dry")
+    machines = VirtualMachines(
+        tmp_path / "vms", host.access, lambda _vm: lambda request: asked.append(request) or b"", "dry"
+    )
     pdk = tenant.pdk(tmp_path / "web.pdk", small_template.signed, name, version)
     with pytest.raises(SecureWorkerFailed, match="does not trust") as caught:
         machines.provision(spec, host.certificate, small_template.raw, small_template.catalog, pdk, quiet)
@@ -173,10 +175,10 @@ def test_what_is_not_shielding_data_is_told_so(provision: Callable[..., Any], sp
 def test_a_refusal_by_hgs_passes_through_and_leaves_nothing(
     host: Any, tenant: Any, small_template: Any, spec: VmSpec, tmp_path: Path
 ) -> None:
-    def refuse(_vm_id: str, _request: bytes) -> bytes:
+    def refuse(_request: bytes) -> bytes:
         raise HostError("HealthCertificateException", "The health certificate has expired.")
 
-    machines = VirtualMachines(tmp_path / "vms", host.access, refuse, "dry")
+    machines = VirtualMachines(tmp_path / "vms", host.access, lambda _vm: refuse, "dry")
     pdk = tenant.pdk(tmp_path / "web.pdk", small_template.signed)
     with pytest.raises(HostError, match="has expired"):
         machines.provision(spec, host.certificate, small_template.raw, small_template.catalog, pdk, quiet)
