@@ -83,8 +83,8 @@ def release_keys(
 ) -> RollTransportKeyResponse:
     """Answer a request whose health certificate was verified; `health_public_key` is that certificate's key.
 
-    `guardians` are the enabled key pairs of this service, the primary first. `offline_unwraps` as in `answer`. Checks in
-    the specification's order and raises HealthCertificateError, InvalidRequestError, InvalidProtectorError,
+    `guardians` are the enabled key pairs of this service, the primary first. `offline_unwraps` as in `answer`. Checks
+    in the specification's order and raises HealthCertificateError, InvalidRequestError, InvalidProtectorError,
     InvalidWrappingError, NoWrappingError.
     """
     check_request(request, health_public_key)

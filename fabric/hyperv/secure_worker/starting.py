@@ -59,7 +59,7 @@ def _keep_rolled(order: StartOrder, state: VmState, released: Released) -> Secre
 def _open_offline(order: StartOrder, state: VmState) -> tuple[Secret, int]:
     key, left = offline_key.use(order.folder, order.vm_id, order.tpm)
     try:
-        check_transport_key(verify_protector(state.protector).protector, key)
+        check_transport_key(verify_protector(state.protector), key)
     except KeyProtectionError:
         raise HostError(
             "offline-not-allowed",

@@ -42,6 +42,11 @@ class FakeHgs:
     certify: rsa.RSAPublicKey | None = None
     verdicts: list[Verdict] = field(default_factory=list)
     tamper: Callable[[bytes], bytes] | None = None
+    offline_unwraps: int = 0
+    key_fault: tuple[int, str] | None = None
+    """Answer requests for keys with this status and error."""
+    asked_for_keys: list[str] = field(default_factory=list)
+    """The virtual machines named in requests for keys."""
 
     def __post_init__(self) -> None:
         now = dt.datetime.now(dt.UTC)

@@ -34,6 +34,8 @@ def served(hgs: FakeHgs) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if not hgs.reachable:
+                return
             if self.path.lower().endswith("/getinfo"):
                 info = hgsa.ServiceInfoReply(2, hgsa.AttestationOperationMode.TPM, (1, 2))
                 self._give(200, "application/json", hgsa.serialise(info))
@@ -42,7 +44,10 @@ def served(hgs: FakeHgs) -> Iterator[str]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
+            if not hgs.reachable:
+                return
             if "rolltransportkey" in self.path:
+                hgs.asked_for_keys.append(self.headers.get("virtual-machine", ""))
                 self._give(*_release(hgs, body))
                 return
             answer = hgs.answer(httpx2.Request("POST", "http://hgs.test" + self.path, content=body))
@@ -71,6 +76,9 @@ def served(hgs: FakeHgs) -> Iterator[str]:
 
 
 def _release(hgs: FakeHgs, body: bytes) -> tuple[int, str, bytes]:
+    if hgs.key_fault:
+        status, code = hgs.key_fault
+        return status, "application/xml", kps.serialise_error(kps.KpsError(code, "Not now, not ever."))
     request = kps.parse_request(body)
     certificate: x509.Certificate = hgs.signer[0]
     now = dt.datetime.now(dt.UTC)
@@ -78,5 +86,6 @@ def _release(hgs: FakeHgs, body: bytes) -> tuple[int, str, bytes]:
         health = verify_health_certificate(request.health_certificate, [TrustedSigner(certificate)], now)
     except CertificateInvalid as error:
         return 403, "application/xml", kps.serialise_error(kps.KpsError("HealthCertificateException", error.message))
-    answer = release_keys(request, health.public_key, [guardian()[0]], secrets.token_bytes)
+    unwraps = hgs.offline_unwraps
+    answer = release_keys(request, health.public_key, [guardian()[0]], secrets.token_bytes, 2, unwraps)
     return 200, "application/xml", kps.serialise_response(answer)

@@ -114,7 +114,7 @@ def test_a_changed_state_file_is_refused_by_the_host_or_its_protector_by_everybo
     except HostError:
         return
     with pytest.raises(KeyProtectionError):
-        check_transport_key(verify_protector(read.protector).protector, key)
+        check_transport_key(verify_protector(read.protector), key)
 
 
 def first_version(document: VmState, key: TransportKey) -> VmState:
