@@ -64,6 +64,8 @@ def _unfit(host: Host, now: datetime) -> str:
     if not host.reported_within(now):
         return f"it has not reported since {host.last_report_at:%H:%M:%S} UTC"
     state = host.attestation_state(now)
+    if host.in_local_mode:
+        return "it is in local mode, in which nothing protects a VM from its host"
     if state is AttestationState.NEVER:
         return "it has not attested"
     if state is AttestationState.REFUSED:

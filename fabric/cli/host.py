@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fabric.cli.local import local
 from portal.cli.failure import FAILED, CliError
 from portal.cli.output import Format, output_option, show_record, show_rows
 from portal.cli.rest import RestClient
@@ -243,6 +244,9 @@ def local_guardian(name: str, out: Path) -> None:
         raise CliError(f"{name} is not in local mode: it has an HGS. HOST_LOCAL_MODE=true makes it so.")
     _write(out, local_metadata(config.local_guardian))
     click.echo(NO_PROTECTION, err=True)
+
+
+host.add_command(local)
 
 
 # In the portal

@@ -118,9 +118,16 @@ class Attestor:
         """The health certificate (DER) of the last attestation that passed. Raises `StateError`."""
         return self._state.require(self._certificate, "health certificate")
 
-    def note_unreachable(self, message: str) -> None:
-        """HGS did not answer a request for keys; its certificate stays good."""
-        write_json(self._stored, asdict(replace(self.current(), unreachable=True, message=message)))
+    def note_answer(self, trouble: str = "") -> None:
+        """HGS answered a request for keys, or did not, with the sentence `trouble`; its certificate stays good."""
+        if not trouble and not self.current().unreachable:
+            return
+        try:
+            with exclusive(self._state.attestation_lock, seconds=_LOCK_SECONDS, what="The host's attestation"):
+                message = trouble or "HGS has attested this host."
+                write_json(self._stored, asdict(replace(self.current(), unreachable=bool(trouble), message=message)))
+        except Busy:
+            return  # an attestation is under way, which finds out itself
 
     def note_refusal(self, message: str) -> None:
         """HGS said no: until an attestation passes, no cached key may open (docs/hosts.md, offline mode)."""

@@ -143,7 +143,9 @@ class HgsClient:
     def _post(self, attestor: Attestor, request: bytes, vm_id: str) -> bytes:
         client = self._connect_keys(attestor.address.key_protection, _RELEASE_SECONDS)
         try:
-            return client.roll_transport_key(request, vm_id)
+            answer = client.roll_transport_key(request, vm_id)
+            attestor.note_answer()
+            return answer
         except HgsRefused as error:
             if error.reason == "HealthCertificateException":
                 # HGS believes the certificate no longer. The request holds it, so only the next one can do better.
@@ -171,7 +173,7 @@ class _KeyRequests:
             if not out_of_service(error):
                 raise
             log.warning("hgs-gave-no-key", service=attestor.service, message=error.message)
-            attestor.note_unreachable(error.message)
+            attestor.note_answer(trouble=error.message)
             self._silent.add(attestor.service)
             return self._elsewhere(error.message)
 

@@ -96,6 +96,11 @@ class Host(models.Model):
         """Whether the host has been heard of lately."""
         return self.last_report_at is not None and now - self.last_report_at <= lifetime
 
+    @property
+    def in_local_mode(self) -> bool:
+        """Whether the host says that it asks no HGS."""
+        return self.last_report.get("status") == "NotConfigured"
+
 
 class AttestationMode(models.TextChoices):
     """How HGS judged; its names in HGS's own interface."""

@@ -17,6 +17,8 @@ from portal.web.status import Status
 
 def attestation(host: Host, now: datetime) -> Status:
     """What HGS says of a host."""
+    if host.in_local_mode:
+        return status.unknown("Local mode", "it has no HGS, and nothing protects VMs from it")
     match host.attestation_state(now):
         case AttestationState.ATTESTED:
             return status.attested()

@@ -40,6 +40,7 @@ def test_equal_hosts_are_taken_by_name(cast: Cast) -> None:
     [
         ({"passed": None}, "it has not attested"),
         ({"passed": False}, "HGS refused its attestation"),
+        ({"last_report": {"status": "NotConfigured"}}, "it is in local mode, in which nothing protects a VM"),
         ({"certificate_not_after": timedelta(seconds=-1)}, "its health certificate has ended"),
         ({"certificate_not_after": timedelta(minutes=1)}, "its health certificate is about to end"),
         ({"last_report_at": None}, "it has never reported"),

@@ -120,6 +120,18 @@ def test_agent_lives_without_hgs_and_reports_that_it_could_not_reach_it(tmp_path
     assert "Host hv01 has been in use by another process" in second.stderr
 
 
+@pytest.mark.tpm
+def test_agent_in_local_mode_makes_its_guardian_and_says_that_it_protects_nothing(tmp_path: Path, broker: str) -> None:
+    state = HostState.of(tmp_path / "hosts", "hv01")
+    with running(tmp_path, HOST_LOCAL_MODE="true", REDIS_URL=broker):
+        assert wait_until(lambda: bool(messages(broker, "fabric.host_reported")), 30)
+        assert state.local_guardian.exists()
+        report = messages(broker, "fabric.host_reported")[0]["report"]
+    assert (report["status"], report["certificate_not_after"]) == ("NotConfigured", None)  # type: ignore[index]
+    assert not state.attestation.exists()
+    assert "nothing protects the VMs from the host" in (tmp_path / "agent.log").read_text()
+
+
 class HostConfigForTrust:
     """As much of a configuration as `FakeHgs` needs to trust a host that another process runs."""
 

@@ -7,9 +7,10 @@ import pytest
 
 from fabric.hyperv import diagnose
 from fabric.hyperv.attestation import Attestor
-from fabric.hyperv.config import HostConfig
+from fabric.hyperv.config import HgsAddress, HostConfig
 from fabric.hyperv.diagnose import Check, Outcome, diagnose_host
 from fabric.hyperv.errors import StateError
+from fabric.hyperv.hgs_client import HgsClient
 from fabric.hyperv.locks import exclusive
 from fabric.hyperv.state import HostState
 from fabric.hyperv.storage import LibraryAddress
@@ -109,3 +110,27 @@ def test_host_that_is_not_here_is_said_to_be_missing(host: HostConfig) -> None:
     elsewhere = replace(host, state=HostState.of(host.state.directory.parent, "hv99"))
     with pytest.raises(StateError, match="no host hv99"):
         diagnose_host(elsewhere)
+
+
+@pytest.mark.tpm
+def test_a_fallback_that_serves_is_found_and_gives_keys(booted: BootedHost, hgs: FakeHgs) -> None:
+    with served(hgs) as url:
+        config = replace(booted(), hgs_url="http://127.0.0.1:9", fallback=HgsAddress(url, url), library=library(404))
+        hgs.trust_maker(config)
+        hgs.register(config)
+        hgs.approve_configuration(config)
+        HgsClient(config).attest("test")
+        checks = found(config)
+    assert checks["hgs"].outcome is Outcome.FAILED
+    assert "the fallback serves this host" in checks["hgs"].sentence
+    assert {checks[code].outcome for code in ("fallback", "clock", "attestation", "certificate", "key-release")} == {
+        Outcome.PASSED
+    }
+    assert "fallback HGS" in checks["attestation"].sentence
+
+
+def test_in_local_mode_what_is_about_hgs_is_skipped_with_a_plain_word(host: HostConfig) -> None:
+    checks = found(replace(host, hgs_url="", library=library(404)))
+    for code in ("hgs", "clock", "attestation", "certificate", "key-release"):
+        assert checks[code].outcome is Outcome.SKIPPED
+        assert "nothing protects" in checks[code].sentence

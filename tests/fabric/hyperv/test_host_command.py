@@ -2,6 +2,9 @@
 
 import base64
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -274,3 +277,58 @@ def test_hosts_are_captured_together_and_one_by_its_own_name(portal: Portal) -> 
         ("/api/v1/hosts/hv01/capture/", {"name": "R750"}),
     ]
     assert run("capture", "hv01", "hv02", "--name", "R750").exit_code == 2
+
+
+@pytest.mark.tpm
+def test_attest_asks_the_fallback_if_the_primary_is_away_or_the_one_that_is_named(
+    booted: BootedHost, settings: Any, hgs: FakeHgs
+) -> None:
+    config = booted()
+    settings.HOST_STATE_DIR = config.state.directory.parent
+    hgs.trust_maker(config)
+    hgs.register(config)
+    hgs.approve_configuration(config)
+    with served(hgs) as url:
+        settings.HGS_URL = "http://127.0.0.1:9"
+        assert "no fallback HGS" in run("attest", "hv01", "--use-fallback").output
+        settings.HGS_FALLBACK_ATTESTATION_URL = f"{url}/Attestation"
+        settings.HGS_FALLBACK_KEY_PROTECTION_URL = f"{url}/KeyProtection/"
+        alone = run("attest", "hv01", "--use-primary", "--output", "json")
+        assert (alone.exit_code, json.loads(alone.output)["AttestationStatus"]) == (1, "TransientError")
+        assert hgs.verdicts == []
+        named = json.loads(run("attest", "hv01", "--use-fallback", "--output", "json").output)
+        assert (named["AttestationStatus"], named["IsFallbackInUse"]) == ("Passed", True)
+        told = json.loads(run("attest", "hv01", "--output", "json").output)
+    assert (told["IsHostGuarded"], told["IsFallbackInUse"], told["certificate_by"]) == (True, True, "fallback")
+    assert told["FallbackAttestationServerUrl"] == f"{url}/Attestation"
+    assert told["FallbackKeyProtectionServerUrl"] == f"{url}/KeyProtection"
+
+
+def test_a_protector_that_was_never_replaced_cannot_be_put_back(here: HostConfig) -> None:
+    write_json(here.state.boot, {"counter": 3, "profile": "p"})
+    result = run("restore-protector", "hv01", "6f0a1d0e-7a55-4c43-9d3b-0d8f3e6a2b11")
+    assert "does not have that VM" in str(result.exception)
+
+
+def start_with(**environment: str) -> "subprocess.CompletedProcess[str]":
+    """Settings as a process reads them; prints what a host makes of them."""
+    show = "from fabric.hyperv.config import host_config; c = host_config('hv01'); print(c.fallback, c.local_mode)"
+    return subprocess.run(
+        [sys.executable, "-c", f"import django; django.setup(); {show}"],
+        capture_output=True, text=True, check=False, timeout=60, cwd=Path(__file__).parents[3],
+        env={"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "portal.settings", "GF_ROLE": "host", **environment},
+    )  # fmt: skip
+
+
+def test_a_fallback_has_both_addresses_or_the_host_does_not_start(tmp_path: Path) -> None:
+    half = start_with(GF_VAR_DIR=str(tmp_path), HGS_FALLBACK_ATTESTATION_URL="http://hgs2/Attestation")
+    assert half.returncode != 0
+    assert "give both or neither" in half.stderr
+    addresses = {
+        "HGS_FALLBACK_ATTESTATION_URL": "http://hgs2/Attestation",
+        "HGS_FALLBACK_KEY_PROTECTION_URL": "http://kps2/",
+    }
+    whole = start_with(GF_VAR_DIR=str(tmp_path), **addresses)
+    assert whole.stdout == "HgsAddress(attestation='http://hgs2', key_protection='http://kps2') False\n", whole.stderr
+    local = start_with(GF_VAR_DIR=str(tmp_path), HOST_LOCAL_MODE="true")
+    assert local.stdout == "None True\n", local.stderr

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -293,6 +294,18 @@ def test_report_is_one_that_the_control_plane_reads(parts: Parts) -> None:
     report = messages.HostReport.parse(sent["report"])
     assert report.status == "Passed"
     assert list(report.vms.values()) == ["running"]
+
+
+def test_a_verdict_of_the_fallback_is_not_named_to_a_portal_that_cannot_look_it_up(parts: Parts) -> None:
+    verdict = AttestationState(status="Passed", attestation_id=JOB, service="fallback")
+    parts.hgs.current = lambda: verdict  # type: ignore[method-assign]
+    parts.operations.report()
+    parts.hgs.current = lambda: replace(verdict, service="primary")  # type: ignore[method-assign]
+    parts.operations.report()
+    sent = [
+        messages.HostReport.parse(item["report"]).attestation_id for item in parts.broker.of("fabric.host_reported")
+    ]
+    assert [str(item) if item else None for item in sent] == [None, JOB]
 
 
 def test_heartbeat_is_cut_to_what_the_control_plane_reads(parts: Parts) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import os
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,7 +32,7 @@ from fabric.shielding.answerfile import default_linux_answer_file
 from fabric.shielding.content import AUTHORIZED_KEYS, SSH_HOST_KEY, ShieldingSecrets
 from fabric.shielding.pdk import Policy, write_pdk
 from fabric.shielding.viq import VersionRule, VolumeIdQualifier
-from hgs.keyprotection.guardian import GuardianKeys, create_guardian_keys
+from hgs.keyprotection.guardian import Guardian, GuardianKeys, create_guardian_keys
 from hgs.keyprotection.release import release_keys
 from hgs.keyprotection.secret import Secret
 from hgs.wire.kps import parse_request, serialise_response
@@ -115,6 +115,17 @@ class Tenant:
     user_key: ed25519.Ed25519PrivateKey = field(default_factory=ed25519.Ed25519PrivateKey.generate)
 
     def pdk(self, path: Path, catalog: SignedCatalog, name: str = "Guarded Linux", version: str = "1.0.0.0") -> Path:
+        return self.pdk_for(path, catalog, [self.guardian.guardian], name, version)
+
+    def pdk_for(
+        self,
+        path: Path,
+        catalog: SignedCatalog,
+        guardians: Sequence[Guardian],
+        name: str = "Guarded Linux",
+        version: str = "1.0.0.0",
+    ) -> Path:
+        """Shielding data that these guardians may open."""
         qualifier = VolumeIdQualifier(name, catalog.signer_fingerprint, version, VersionRule.EQUALS)
         answers = default_linux_answer_file("$6$saltsalt$" + "a" * 86)
         files = {
@@ -123,7 +134,6 @@ class Tenant:
             "canary.txt": Secret(CANARY),
         }
         secrets = ShieldingSecrets(Secret(answers.encode()), files)
-        guardians = [self.guardian.guardian]
         path.write_bytes(write_pdk(self.owner, guardians, Policy.SHIELDED, [qualifier], secrets, os.urandom))
         return path
 

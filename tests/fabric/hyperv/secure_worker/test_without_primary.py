@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -23,8 +25,9 @@ from fabric.hyperv.tpm_uses import CountedSecrets
 from fabric.hyperv.virtual_machines import VirtualMachines
 from fabric.hyperv.vm_state import parse_vm_state
 from hgs.client import HgsRefused
+from hgs.keyprotection import algorithms
 from hgs.keyprotection.ownership import grant
-from hgs.keyprotection.protector import parse_protector, serialise_protector, verify_protector
+from hgs.keyprotection.protector import parse_protector, serialise_protector, unwrap, verify_protector
 from tests.fabric.hyperv.conftest import BootedHost
 from tests.fabric.hyperv.fake_hgs import FakeHgs
 from tests.fabric.hyperv.fake_hgs_server import guardian, served
@@ -137,6 +140,30 @@ def test_without_any_certificate_the_fallback_attests(site: Site) -> None:
     site.primary.reachable = False
     assert site.start() == {}
     assert site.fallback.asked_for_keys == [site.vm_id]
+
+
+def test_a_service_that_answers_again_is_not_said_to_be_away(site: Site) -> None:
+    site.primary.key_fault = site.fallback.key_fault = (503, "ServiceUnavailableException")
+    assert site.failure() == "offline-not-allowed"
+    site.primary.key_fault = site.fallback.key_fault = None
+    site.hgs.attest("test")
+    site.start()
+    assert not any(attestor.current().unreachable for attestor in (site.hgs.primary, site.hgs.in_use))
+    assert host_status(site.config)["message"] == "HGS has attested this host."
+
+
+def test_a_state_of_version_1_starts_and_is_of_version_2_afterwards(site: Site) -> None:
+    path = site.folder / vm_folder.STATE
+    state = parse_vm_state(path.read_bytes())
+    key = unwrap(verify_protector(state.protector), guardian()[0])
+    digest = hashlib.sha256(serialise_protector(state.protector)).digest()
+    context = b"guarded-fabric vm-state virtual-tpm-key\0" + site.vm_id.encode() + b"\0" + digest
+    vtpm_key = state.open_vtpm_key(key).reveal()
+    sealed = algorithms.encrypt_content(key.derive("vm-state"), vtpm_key, context, os.urandom)
+    path.write_bytes(replace(state, vtpm_key=sealed, version=1).serialise())
+    site.start()
+    assert parse_vm_state(path.read_bytes()).version == 2
+    site.start()
 
 
 def test_the_primary_is_used_again_once_it_answers(site: Site) -> None:
