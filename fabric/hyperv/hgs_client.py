@@ -143,9 +143,7 @@ class HgsClient:
     def _post(self, attestor: Attestor, request: bytes, vm_id: str) -> bytes:
         client = self._connect_keys(attestor.address.key_protection, _RELEASE_SECONDS)
         try:
-            answer = client.roll_transport_key(request, vm_id)
-            attestor.note_answer()
-            return answer
+            return client.roll_transport_key(request, vm_id)
         except HgsRefused as error:
             if error.reason == "HealthCertificateException":
                 # HGS believes the certificate no longer. The request holds it, so only the next one can do better.
@@ -168,7 +166,7 @@ class _KeyRequests:
     def __call__(self, request: bytes) -> Carried:
         attestor = self._client._of(request)
         try:
-            return self._client._post(attestor, request, self._vm_id)
+            answer = self._client._post(attestor, request, self._vm_id)
         except HgsError as error:
             if not out_of_service(error):
                 raise
@@ -176,6 +174,8 @@ class _KeyRequests:
             attestor.note_answer(trouble=error.message)
             self._silent.add(attestor.service)
             return self._elsewhere(error.message)
+        attestor.note_answer()
+        return answer
 
     def _elsewhere(self, message: str) -> Carried:
         for attestor in self._client._services():
