@@ -99,7 +99,7 @@ class Host(models.Model):
     @property
     def in_local_mode(self) -> bool:
         """Whether the host says that it asks no HGS."""
-        return self.last_report.get("status") == "NotConfigured"
+        return bool(self.last_report.get("status") == "NotConfigured")
 
 
 class AttestationMode(models.TextChoices):
