@@ -83,7 +83,10 @@ ClientFactory = Callable[[str], AttestationClient]
 
 
 def out_of_service(error: HgsError) -> bool:
-    """Whether HGS gave no answer: unreachable, too slow, or a server that says it cannot; never a refusal."""
+    """Whether HGS gave no answer: unreachable, too slow, or a server that says it cannot; never a refusal.
+
+    Nor is it one that it is asked too often (HTTP 429): that is what a host meets which was refused again and again.
+    """
     return isinstance(error, HgsUnreachable) or (isinstance(error, HgsRefused) and error.status >= 500)
 
 

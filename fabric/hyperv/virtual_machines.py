@@ -42,6 +42,10 @@ _TELL_SECONDS: Final = 5.0
 _SHUTDOWN_SECONDS: Final = 60.0
 _LOCK_SECONDS: Final = 30.0
 _DRY_BEAT_SECONDS: Final = 5.0
+# By the specification's names; what else an HGS answers, for example that it is asked too often, decides nothing.
+_KEY_REFUSALS: Final = frozenset(
+    {"HealthCertificateException", "InvalidProtectorException", "InvalidWrappingException"}
+)
 ReleaseFor = Callable[[str], Release]
 """The way to HGS for one operation on the VM of that id."""
 
@@ -134,8 +138,7 @@ class VirtualMachines:
             except BaseException as error:
                 machine.power_off()
                 if isinstance(error, HgsRefused):
-                    # What HGS gives no longer must not be had from its earlier permission.
-                    self._forget_offline_key(machine.folder)
+                    self._heed_refusal(machine.folder, error)
                 raise
 
     def stop(self, vm_id: str, force: bool = False) -> None:
@@ -198,6 +201,17 @@ class VirtualMachines:
         """VM id → how many starts without HGS it has left, for each VM with a kept key. Raises `HostError`."""
         left = {vm_id: offline_key.starts_left(self._folder / vm_id, self._host_tpm) for vm_id in self._ids()}
         return {vm_id: count for vm_id, count in left.items() if count is not None}
+
+    def _heed_refusal(self, folder: Path, refusal: HgsRefused) -> None:
+        """HGS gave no key for the VM and said why."""
+        if refusal.reason in _KEY_REFUSALS:
+            # What HGS gives no longer must not be had from its earlier permission.
+            self._forget_offline_key(folder)
+        if (folder / vm_folder.PREVIOUS_PROTECTOR).exists():
+            undo = f"gf host restore-protector HOST {folder.name}"
+            refusal.advice += (
+                f" The owner replaced the VM's key protector since its last start; back to the old: {undo}."
+            )
 
     def _forget_offline_key(self, folder: Path) -> None:
         """A TPM that does not answer keeps nothing from being removed; the next boot removes the key from it."""

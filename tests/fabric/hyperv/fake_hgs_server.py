@@ -13,6 +13,7 @@ from cryptography import x509
 
 from hgs.attestation.errors import CertificateInvalid
 from hgs.attestation.healthcert import TrustedSigner, verify_health_certificate
+from hgs.keyprotection.errors import KeyProtectionError
 from hgs.keyprotection.guardian import GuardianKeys, create_guardian_keys
 from hgs.keyprotection.metadata import create_communications_key, serialise_metadata
 from hgs.keyprotection.release import release_keys
@@ -87,5 +88,8 @@ def _release(hgs: FakeHgs, body: bytes) -> tuple[int, str, bytes]:
     except CertificateInvalid as error:
         return 403, "application/xml", kps.serialise_error(kps.KpsError("HealthCertificateException", error.message))
     unwraps = hgs.offline_unwraps
-    answer = release_keys(request, health.public_key, [guardian()[0]], secrets.token_bytes, 2, unwraps)
+    try:
+        answer = release_keys(request, health.public_key, [guardian()[0]], secrets.token_bytes, 2, unwraps)
+    except KeyProtectionError as error:
+        return 400, "application/xml", kps.serialise_error(kps.KpsError(error.fault, error.message))
     return 200, "application/xml", kps.serialise_response(answer)

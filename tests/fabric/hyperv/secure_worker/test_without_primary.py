@@ -26,7 +26,7 @@ from fabric.hyperv.virtual_machines import VirtualMachines
 from fabric.hyperv.vm_state import parse_vm_state
 from hgs.client import HgsRefused
 from hgs.keyprotection import algorithms
-from hgs.keyprotection.ownership import grant
+from hgs.keyprotection.ownership import grant, revoke
 from hgs.keyprotection.protector import parse_protector, serialise_protector, unwrap, verify_protector
 from tests.fabric.hyperv.conftest import BootedHost
 from tests.fabric.hyperv.fake_hgs import FakeHgs
@@ -299,6 +299,27 @@ def test_a_refused_protector_ends_the_permission(permitted: Site) -> None:
         permitted.start()
     permitted.away()
     assert permitted.failure() == "offline-not-allowed"
+
+
+def test_an_hgs_that_is_asked_too_often_has_decided_nothing(permitted: Site) -> None:
+    permitted.primary.key_fault = (429, "ServiceUnavailableException")
+    with pytest.raises(HgsRefused):
+        permitted.start()
+    assert permitted.fallback.asked_for_keys == []
+    permitted.away()
+    assert permitted.start() == {"offline_starts_left": 1}
+
+
+def test_a_replaced_protector_that_hgs_refuses_can_be_put_back(site: Site, tenant: Any) -> None:
+    document = site.machines.export_protector(site.vm_id)
+    both = grant(verify_protector(parse_protector(document)), tenant.owner, tenant.guardian.guardian)
+    without = revoke(verify_protector(both), tenant.owner, guardian()[0].guardian.fingerprint)
+    site.machines.replace_protector(site.vm_id, serialise_protector(without))
+    with pytest.raises(HgsRefused) as caught:
+        site.start()
+    assert "restore-protector" in caught.value.advice
+    site.machines.restore_protector(site.vm_id)
+    assert site.start() == {}
 
 
 def test_an_owner_who_replaces_the_protector_ends_the_permission(permitted: Site, tenant: Any) -> None:
