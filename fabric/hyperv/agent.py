@@ -130,7 +130,7 @@ class Agent:
         while not self._ending.is_set() and not self._config.local_mode:
             state = self._hgs.current()
             if state.service == FALLBACK and not state.needs_renewal(datetime.now(UTC)):
-                state = self._operations.attest("primary-retry")
+                state = self._operations.retry_primary()
             elif state.needs_renewal(datetime.now(UTC)):
                 state = self._operations.attest(reason)
             failures = failures + 1 if state.needs_renewal(datetime.now(UTC)) else 0

@@ -45,5 +45,7 @@ def events_of(status: str, sub_statuses: tuple[str, ...], mode: str = "tpm") -> 
             yield TRANSIENT
         case Status.TPM_ERROR:
             yield TPM
+        case Status.NOT_CONFIGURED:
+            return  # local mode: nobody was asked
         case _:
             yield from dict.fromkeys(_BY_REASON.get(reason, POLICY) for reason in sub_statuses or ("",))

@@ -39,6 +39,7 @@ def read_local_guardian(path: Path) -> GuardianKeys:
     """The guardian in `path`. Raises `StateError`."""
     advice = "Remove the file and start the host: it makes another one, and owners must grant to that."
     try:
+        _require_private(path)
         with path.open("rb") as file:
             blocks = _blocks(file.read(_FILE_MAX))
         certificates = [x509.load_pem_x509_certificate(blocks[index]).public_bytes(Encoding.DER) for index in (0, 2)]
@@ -54,6 +55,11 @@ def local_metadata(path: Path) -> bytes:
     """Its guardian metadata, which an owner imports to grant to it; the guardian is made at first need."""
     guardian = keep_local_guardian(path).guardian
     return serialise_metadata(guardian, create_communications_key(NAME, dt.datetime.now(dt.UTC)))
+
+
+def _require_private(path: Path) -> None:
+    if path.stat().st_mode & 0o077:
+        raise StateError(f"Others can read the host's own guardian {path}.", f"Make a new one, or: chmod 600 {path}")
 
 
 def _serialise(keys: GuardianKeys) -> bytes:

@@ -25,6 +25,7 @@ from fabric.hyperv.virtual_machines import RUNNING, VirtualMachines
 
 log = structlog.get_logger(__name__)
 DRY = "dry"
+PRIMARY_RETRY = "primary-retry"
 _UNUSED_COPY_SECONDS = 7 * 24 * 3600.0
 
 
@@ -57,7 +58,14 @@ class HostOperations:
 
     def attest(self, reason: str) -> AttestationState:
         """Attest now and report what came of it."""
-        state = self._hgs.attest(reason)
+        return self._tell(self._hgs.attest(reason), reason)
+
+    def retry_primary(self) -> AttestationState:
+        """Ask the primary HGS while the fallback is in use; there is something to tell only if it answers."""
+        state = self._hgs.attest(PRIMARY_RETRY)
+        return state if state.service == FALLBACK else self._tell(state, PRIMARY_RETRY)
+
+    def _tell(self, state: AttestationState, reason: str) -> AttestationState:
         log.info("attested", status=state.status, sub_statuses=state.sub_statuses, reason=reason, service=state.service)
         for event in events_of(state.status, state.sub_statuses, state.mode):
             log.info(event.name, event_id=event.number, status=state.status, attestation_id=state.attestation_id)

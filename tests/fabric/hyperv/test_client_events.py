@@ -19,6 +19,7 @@ from fabric.hyperv.client_events import events_of
         ("InsecureHostConfiguration", (), "tpm", [20102]),
         ("TransientError", (), "tpm", [20103]),
         ("TpmError", (), "tpm", [20104]),
+        ("NotConfigured", (), "", []),
     ],
 )
 def test_each_outcome_has_its_numbers(status: str, reasons: tuple[str, ...], mode: str, numbers: list[int]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from kombu.exceptions import OperationalError
 
 from fabric import messages
@@ -294,6 +295,17 @@ def test_report_is_one_that_the_control_plane_reads(parts: Parts) -> None:
     report = messages.HostReport.parse(sent["report"])
     assert report.status == "Passed"
     assert list(report.vms.values()) == ["running"]
+
+
+def test_a_primary_that_stays_away_is_no_attestation_to_tell_of(parts: Parts) -> None:
+    verdict = AttestationState(status="Passed", service="fallback")
+    parts.hgs.attest = lambda _reason: verdict  # type: ignore[method-assign]
+    with structlog.testing.capture_logs() as logged:
+        parts.operations.retry_primary()
+        assert logged == []
+        parts.hgs.attest = lambda _reason: replace(verdict, service="primary")  # type: ignore[method-assign]
+        parts.operations.retry_primary()
+    assert [line["event"] for line in logged] == ["attested", "attestation-completed"]
 
 
 def test_a_verdict_of_the_fallback_is_not_named_to_a_portal_that_cannot_look_it_up(parts: Parts) -> None:

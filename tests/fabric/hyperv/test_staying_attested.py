@@ -42,6 +42,9 @@ class Host:
         self.asked.append(reason)
         return self.answers.pop(0)
 
+    def retry_primary(self) -> AttestationState:
+        return self.attest("primary-retry")
+
 
 class Waiting:
     """The agent's events of its end and of being roused: notes how long it would wait, ends after so many rounds."""

@@ -99,6 +99,9 @@ def test_the_guardian_stays_the_same_and_is_for_this_user_alone(tmp_path: Path) 
     first = keep_local_guardian(path)
     assert keep_local_guardian(path).guardian.fingerprint == first.guardian.fingerprint
     assert path.stat().st_mode & 0o077 == 0
+    path.chmod(0o640)
+    with pytest.raises(StateError, match="Others can read"):
+        read_local_guardian(path)
     assert first.guardian.name == "UntrustedGuardian"
 
 
