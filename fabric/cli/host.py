@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fabric.cli.local import local
+from fabric.cli.vm_protector import export_protector, replace_protector, restore_protector
 from portal.cli.failure import FAILED, CliError
 from portal.cli.output import Format, output_option, show_record, show_rows
 from portal.cli.rest import RestClient
@@ -215,19 +216,6 @@ def diagnose(name: str, output: Format) -> None:
     _end(passed=found.healthy)
 
 
-@host.command("restore-protector")
-@click.argument("name")
-@click.argument("vm_id")
-def restore_protector(name: str, vm_id: str) -> None:
-    """Go back to the key protector that a VM had before its owner last replaced it: HGS refuses the new one."""
-    from fabric.hyperv.hgs_client import HgsClient
-    from fabric.hyperv.operations import virtual_machines
-
-    config = _booted(name)
-    digest = virtual_machines(config, HgsClient(config)).restore_protector(vm_id)
-    click.echo(f"The VM's next start uses the protector {digest} again.")
-
-
 @host.command("local-guardian")
 @click.argument("name")
 @click.option("--out", "-o", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
@@ -246,7 +234,8 @@ def local_guardian(name: str, out: Path) -> None:
     click.echo(NO_PROTECTION, err=True)
 
 
-host.add_command(local)
+for _command in (local, export_protector, replace_protector, restore_protector):
+    host.add_command(_command)
 
 
 # In the portal

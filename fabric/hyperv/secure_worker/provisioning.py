@@ -20,7 +20,7 @@ from fabric.hyperv import boot_measurement, luks, secure_boot, vm_folder, vm_sta
 from fabric.hyperv.errors import HostError
 from fabric.hyperv.memory_files import open_path
 from fabric.hyperv.secure_worker.orders import Progress, ProvisionOrder, Release
-from fabric.hyperv.secure_worker.release import roll
+from fabric.hyperv.secure_worker.release import asked, roll
 from fabric.hyperv.secure_worker.specialisation import specialised_files, write_files
 from fabric.hyperv.secure_worker.template_copy import TemplateCopy, verified_copy
 from fabric.hyperv.state import write_whole
@@ -39,7 +39,7 @@ def provision(order: ProvisionOrder, release: Release, progress: Progress) -> di
     catalog = parse_catalog(_read(order.catalog, CATALOG_MAX)).verify()
     pdk = parse_pdk(_read(order.pdk, PDK_MAX))
     _check_trust(pdk, catalog)
-    progress("release-keys", 30, "Asking the Host Guardian Service for the keys")
+    progress("release-keys", 30, f"Asking {asked(order)} for the keys")
     released = roll(pdk.key_protector, order, release)
     progress("open-shielding-data", 0, "Opening the shielding data")
     secrets = open_pdk(pdk, released.ingress)

@@ -28,6 +28,11 @@ class HgsAway(HostError):  # noqa: N818 - a state, said as a word
         )
 
 
+def asked(order: ProvisionOrder | StartOrder) -> str:
+    """Who opens keys for this host, as people read it."""
+    return "the Host Guardian Service" if order.local_guardian is None else "this host's own guardian (local mode)"
+
+
 def roll(protector: Protector, order: ProvisionOrder | StartOrder, release: Release) -> Released:
     """Ask HGS, through `release`, for the keys of `protector`; the host's TPM opens the answer.
 

@@ -10,7 +10,7 @@ import os
 from fabric.hyperv import offline_key, protector_change, vm_folder, vm_state, vtpm
 from fabric.hyperv.errors import HostError
 from fabric.hyperv.secure_worker.orders import Progress, Release, StartOrder
-from fabric.hyperv.secure_worker.release import HgsAway, roll
+from fabric.hyperv.secure_worker.release import HgsAway, asked, roll
 from fabric.hyperv.state import write_whole
 from fabric.hyperv.vm_state import VmState
 from hgs.keyprotection.errors import KeyProtectionError
@@ -24,7 +24,7 @@ def start(order: StartOrder, release: Release, progress: Progress) -> dict[str, 
 
     The result says how many starts without HGS are left, if this was one: {"offline_starts_left": n}.
     """
-    progress("boot", 0, "Asking the Host Guardian Service for the VM's key")
+    progress("boot", 0, f"Asking {asked(order)} for the VM's key")
     state = vm_state.parse_vm_state((order.folder / vm_folder.STATE).read_bytes())
     if state.vm_id != order.vm_id:
         raise HostError("vm-state-other", "The folder holds the protected state of another VM.")

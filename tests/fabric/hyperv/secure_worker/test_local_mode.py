@@ -21,7 +21,12 @@ from fabric.hyperv.spec import VmSpec
 from fabric.hyperv.status import host_status
 from fabric.hyperv.vm_state import parse_vm_state
 from hgs.keyprotection.metadata import parse_metadata
+from hgs.keyprotection.ownership import grant, revoke
+from hgs.keyprotection.protector import parse_protector, serialise_protector, verify_protector
 from tests.fabric.hyperv.conftest import BootedHost
+from tests.fabric.hyperv.fake_hgs import FakeHgs
+from tests.fabric.hyperv.fake_hgs_server import guardian as hgs_guardian
+from tests.fabric.hyperv.fake_hgs_server import served
 from tests.fabric.hyperv.secure_worker.conftest import quiet
 
 pytestmark = pytest.mark.tpm
@@ -63,6 +68,33 @@ def test_an_owner_grants_to_the_hosts_guardian_and_the_vm_starts(
     run("local", "stop", "hv01", vm_id, "--force")
     run("local", "remove", "hv01", vm_id)
     assert not state.parent.exists()
+
+
+def test_an_owner_takes_a_vm_from_the_hosts_guardian_to_an_hgs(
+    here: HostConfig, tenant: Any, small_template: Any, tmp_path: Path
+) -> None:
+    local = keep_local_guardian(here.state.local_guardian).guardian
+    pdk = tenant.pdk_for(tmp_path / "web.pdk", small_template.signed, [local])
+    files = ("--template", small_template.raw, "--catalog", small_template.catalog, "--pdk", pdk)
+    vm_id = run("local", "provision", "hv01", "web01", *files, "--port", "22022").stdout.strip()
+    exported, changed = tmp_path / "vm.kp", tmp_path / "new.kp"
+    run("export-protector", "hv01", vm_id, "-o", exported)
+    granted = grant(verify_protector(parse_protector(exported.read_bytes())), tenant.owner, hgs_guardian()[0].guardian)
+    without = revoke(verify_protector(granted), tenant.owner, local.fingerprint)
+    changed.write_bytes(serialise_protector(without))
+    run("replace-protector", "hv01", vm_id, changed)
+    assert "did not grant" in str(run("local", "start", "hv01", vm_id, code=1).exception)
+    run("restore-protector", "hv01", vm_id)
+    run("replace-protector", "hv01", vm_id, changed)
+    fake = FakeHgs()
+    with served(fake) as url:
+        fake.trust_maker(here)
+        fake.register(here)
+        fake.approve_configuration(here)
+        guarded = replace(here, hgs_url=url)
+        hgs = HgsClient(guarded)
+        assert virtual_machines(guarded, hgs).start(vm_id, hgs.health_certificate(), quiet)["state"] == "running"
+        assert fake.asked_for_keys == [vm_id]
 
 
 def test_shielding_data_for_an_hgs_alone_does_not_open(
