@@ -12,6 +12,7 @@ from hgs.cli import (
     key,
     key_log,
     mode,
+    offline_starts,
     people,
     policies,
     records,
@@ -133,7 +134,7 @@ def certificates(actor: "Actor", output: Format) -> None:
 
 _MODULES: Final = (
     approving, trusting, host_trust, artefacts, policies, records, key_log, mode, people, key, signer, rewrap, state,
-    trace,
+    offline_starts, trace,
 )  # fmt: skip
 for _module in _MODULES:
     for _command in _module.COMMANDS:

@@ -61,7 +61,7 @@ class _Facts:
     log_key: LogKey
     owner_certificate: bytes | None = None
 
-    def add(self, **known: str) -> None:
+    def add(self, **known: str | int) -> None:
         self.known |= known
 
     def prove_owner(self, verified: VerifiedProtector) -> None:
@@ -94,11 +94,12 @@ def release_keys(
         _check_not_revoked(facts)
         guardian = guardian_for(verified, trust.guardians)
         facts.add(guardian=certificates.fingerprint(guardian.guardian.encryption_certificate))
-        response = answer(request, health.public_key, verified, guardian, os.urandom, payload_version)
+        offline = in_force.max_offline_unwraps if payload_version == 2 else 0
+        response = answer(request, health.public_key, verified, guardian, os.urandom, payload_version, offline)
     except KeyProtectionError as error:
         _refuse(request, facts, error)
         raise ReleaseRefused(error.fault, error.code, error.message) from error
-    facts.add(result="released", egress=hashlib.sha256(response.egress_protector).hexdigest())
+    facts.add(result="released", egress=hashlib.sha256(response.egress_protector).hexdigest(), offline=offline)
     release_id = facts.log()
     log.debug("key released", extra={"release_id": str(release_id)})
     return response

@@ -66,6 +66,12 @@ def service(actor: Actor) -> Service:
     return _service()
 
 
+def offline_starts(actor: Actor) -> int:
+    """How often a host may start a VM without HGS after each release; 0: never."""
+    require(may(actor, Action.READ))
+    return ServiceConfiguration.objects.values_list("max_offline_unwraps", flat=True).first() or 0
+
+
 def deny_issued_before(actor: Actor) -> datetime | None:
     """The moment before which no signer's health certificates count; None where there is none."""
     require(may(actor, Action.READ))

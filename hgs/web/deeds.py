@@ -5,6 +5,7 @@ from uuid import UUID
 from django.http import HttpRequest
 
 from hgs.commands.dump_keys import add_dump_key
+from hgs.commands.offline_starts import permit_offline_starts
 from hgs.commands.submissions import approve, reject
 from hgs.commands.trust import add_tpm_root, remove_tpm_root
 from hgs.models import PolicyVersion
@@ -12,6 +13,7 @@ from hgs.selectors import submissions, trust
 from hgs.web.access import deed
 from hgs.web.lists import one_of, uploaded
 from portal.kernel.actor import Actor
+from portal.kernel.errors import Invalid
 
 
 @deed("hgs:approvals")
@@ -36,6 +38,18 @@ def add_key(request: HttpRequest, actor: Actor) -> str:
     name = " ".join(request.POST.get("name", "").split())
     key = add_dump_key(actor, name, request.POST.get("hash", "").strip(), version)
     return f"Dump key {key.name} added. Dumps that are encrypted to it are accepted from now on."
+
+
+@deed("hgs:keys")
+def set_offline_starts(request: HttpRequest, actor: Actor) -> str:
+    """Say how often hosts may start virtual machines while no HGS answers."""
+    text = request.POST.get("count", "").strip()
+    if not text.isascii() or not text.isdigit() or len(text) > 6:
+        raise Invalid("offline-starts", "Give a whole number; 0 forbids starts without HGS.")
+    permit_offline_starts(actor, int(text))
+    return (
+        "Hosts start no VM without HGS." if int(text) == 0 else f"Hosts may start a VM {int(text)} times without HGS."
+    )
 
 
 @deed("hgs:keys")

@@ -61,6 +61,7 @@ urlpatterns = [
     path("keys/guardian/<uuid:key_id>/enable", guardian_keys.enable, name="guardian-key-enable"),
     path("keys/guardian/<uuid:key_id>/disable", guardian_keys.disable, name="guardian-key-disable"),
     path("keys/guardian/<uuid:key_id>/remove", guardian_keys.remove, name="guardian-key-remove"),
+    path("keys/offline-starts", deeds.set_offline_starts, name="offline-starts"),
     path("keys/signer/renew", switching.renew, name="renew-signer"),
     path("keys/signer/deny", denial.deny, name="deny"),
     path("keys/signer/deny/clear", denial.clear, name="clear-deny"),

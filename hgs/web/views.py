@@ -56,6 +56,7 @@ def list_keys(request: HttpRequest, actor: Actor) -> HttpResponse:
         guardian=guardian_keys.guardian_key_views(actor, timezone.now()),
         certificates=keys.certificates(actor, of_guardian=False),
         deny_issued_before=overview.deny_issued_before(actor),
+        offline_starts=overview.offline_starts(actor),
         signers=keys.signers(actor),
         tpm_roots=trust.tpm_roots(actor),
     )

@@ -16,6 +16,7 @@ from hgs.commands.administrators import add_administrator, set_enabled, set_pass
 from hgs.commands.deny_issued_before import deny_issued_before
 from hgs.commands.dump_keys import add_dump_key
 from hgs.commands.mode import set_mode
+from hgs.commands.offline_starts import permit_offline_starts
 from hgs.commands.policies import set_policy_enabled
 from hgs.commands.submissions import approve, reject, submit
 from hgs.commands.trust import add_tpm_root, remove_artefact, remove_host, remove_tpm_root, set_artefact_enabled
@@ -117,6 +118,7 @@ CHANGES: list[Change] = [
     (lambda _: None, lambda _: signers.renew_signer(ADMIN, NOW), "signer:renewed"),
     (lambda _: None, lambda _: signers.renew_signer(ADMIN, NOW, compromised=True), "signer:renewed"),
     (lambda _: None, lambda _: deny_issued_before(ADMIN, LONG_AGO), "signer:deny-issued-before"),
+    (lambda _: None, lambda _: permit_offline_starts(ADMIN, 2), "offline-starts:changed"),
     (lambda _: None, lambda _: guardian_keys.generate_key(ADMIN, "signing"), "guardian-key:added"),
     (lambda _: second_key(), lambda key: guardian_keys.make_primary(ADMIN, key), "guardian-key:made-primary"),
     (lambda _: second_key(), lambda key: guardian_keys.disable_key(ADMIN, key), "guardian-key:disabled"),
@@ -166,7 +168,12 @@ def test_every_command_module_with_a_change_is_in_the_table() -> None:
     writing = {path.stem for path in folder.glob("*.py") if "audit.record(" in path.read_text()}
     covered = {"submissions", "trust", "dump_keys", "host_keys", "host_groups", "policies", "mode", "signers"}
     covered |= {"administrators", "initialise"}  # initialising: test_initialising_is_one_event
-    covered |= {"guardian_keys", "deny_issued_before", "revocations"}  # a notice of an owner's: test_revocations
+    covered |= {
+        "guardian_keys",
+        "deny_issued_before",
+        "offline_starts",
+        "revocations",
+    }  # a notice of an owner's: test_revocations
     covered |= {"verdicts", "release"}  # attestations below; releases: test_key_protection_service
     covered |= {"rewrap", "state", "state_import"}  # test_rewrap, test_state
     assert writing <= covered
