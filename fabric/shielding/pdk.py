@@ -11,8 +11,8 @@ told by `owner_fingerprint`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 from fabric.shielding.content import ShieldingSecrets, parse_content, serialise_content
 from fabric.shielding.errors import ShieldingContentError, ShieldingDataError, refusing
@@ -33,15 +33,18 @@ from fabric.shielding.viq import CatalogIdentity, Decision, VolumeIdQualifier, d
 from hgs.keyprotection import algorithms, certificates
 from hgs.keyprotection.algorithms import RandomBytes
 from hgs.keyprotection.guardian import Guardian, GuardianKeys
+from hgs.keyprotection.ownership import open_as_owner
 from hgs.keyprotection.protector import (
     Protector,
     VerifiedProtector,
     new_protector,
     parse_protector,
+    roll,
     serialise_protector,
     verify_protector,
 )
 from hgs.keyprotection.secret import Secret
+from hgs.keyprotection.succession import move_to
 from hgs.keyprotection.transport_key import TransportKey
 
 __all__ = [
@@ -52,6 +55,7 @@ __all__ = [
     "ShieldingSecrets",
     "open_pdk",
     "parse_pdk",
+    "regrant_pdk",
     "write_pdk",
 ]
 
@@ -116,10 +120,36 @@ def write_pdk(
         )
     protector, transport_key = new_protector(owner, guardians, random_bytes)
     public = PublicPart(PdkType.FOR_SHIELDED_TEMPLATES, policy, serialise_protector(protector), tuple(qualifiers))
+    return _seal(public, serialise_content(secrets), transport_key, owner, random_bytes)
+
+
+def _seal(
+    public: PublicPart, plaintext: Secret, transport_key: TransportKey, owner: GuardianKeys, random_bytes: RandomBytes
+) -> bytes:
     key = transport_key.derive("shielding-data")
-    content = algorithms.encrypt_content(key, serialise_content(secrets).reveal(), public_octets(public), random_bytes)
+    content = algorithms.encrypt_content(key, plaintext.reveal(), public_octets(public), random_bytes)
     signature = algorithms.sign(owner.signing_key, body_octets(public, content))
     return serialise_document(PdkDocument(public, content, signature))
+
+
+def regrant_pdk(
+    pdk: Pdk,
+    owner: GuardianKeys,
+    guardian: Guardian,
+    random_bytes: RandomBytes,
+    without: Collection[str] = (),
+) -> bytes:
+    """The same shielding data for one guardian more, and without those whose fingerprint (SHA-256) is in `without`.
+
+    Type, policy, qualifiers and content stay; the transport key is a fresh one, so what opened the old file opens
+    nothing of the new one. Raises GuardianError (not the owner), InvalidProtectorError, ShieldingError.
+    """
+    plaintext = _decrypt(pdk, open_as_owner(pdk.protector, owner))
+    parse_content(plaintext)  # what no host could use is not passed on
+    rolled, transport_key = roll(pdk.protector, owner, random_bytes)
+    protector = move_to(verify_protector(rolled), owner, guardian, without).protector
+    public = replace(pdk._document.public, key_protector=serialise_protector(protector))
+    return _seal(public, plaintext, transport_key, owner, random_bytes)
 
 
 def parse_pdk(data: bytes) -> Pdk:
@@ -143,6 +173,10 @@ def open_pdk(pdk: Pdk, transport_key: TransportKey) -> ShieldingSecrets:
 
     Raises ShieldingDataError when the key is not that one, ShieldingContentError when the content is malformed.
     """
+    return parse_content(_decrypt(pdk, transport_key))
+
+
+def _decrypt(pdk: Pdk, transport_key: TransportKey) -> Secret:
     document = pdk._document
     with refusing(ShieldingDataError, ADVICE):
         plaintext = algorithms.decrypt_content(
@@ -150,4 +184,4 @@ def open_pdk(pdk: Pdk, transport_key: TransportKey) -> ShieldingSecrets:
         )
     if plaintext is None:
         raise ShieldingDataError("transport-key", "The shielding data cannot be decrypted with this transport key.")
-    return parse_content(Secret(plaintext))
+    return Secret(plaintext)

@@ -132,6 +132,16 @@ def fingerprint(der: bytes) -> str:
     return hashlib.sha256(der).hexdigest()
 
 
+def pair_fingerprint(signing_der: bytes, encryption_der: bytes) -> str:
+    """SHA-256 over the public keys of a guardian's two certificates, 64 lower-case hexadecimal digits.
+
+    It stays the same when a certificate is renewed with its key, as `wrapping_for` compares too. Raises GuardianError.
+    """
+    signing = public_octets(rsa_key_of(signing_der, "signing"))
+    encryption = public_octets(rsa_key_of(encryption_der, "encryption"))
+    return hashlib.sha256(hashlib.sha256(signing).digest() + hashlib.sha256(encryption).digest()).hexdigest()
+
+
 def grouped(fingerprint_hex: str) -> str:
     """A fingerprint for reading aloud: upper case, groups of four."""
     return " ".join(re.findall(".{1,4}", fingerprint_hex.upper()))
