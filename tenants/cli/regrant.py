@@ -1,0 +1,134 @@
+"""`gf key-protector regrant`: everything in a work file of the portal at once, for a new guardian. Works offline."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hgs.keyprotection import certificates
+from hgs.keyprotection.certificates import grouped
+from hgs.keyprotection.guardian import Guardian
+from portal.cli.failure import FAILED, CliError
+from portal.cli.output import Format, output_option, printable, show_record
+from tenants.cli.files import write_file
+from tenants.cli.guardian import STORE_OPTION
+from tenants.cli.guardian_store import GuardianStore, store_from
+from tenants.cli.owner import EXISTING, WRITABLE, unlock_owner
+from tenants.cli.trust import find_guardian
+from tenants.rollover.bundle import FILE_MAX, Bundle, BundleKind, ObjectKind, WantedGuardian, read_bundle, write_bundle
+from tenants.rollover.regranting import LeftOut, Regranted, regrant
+
+_KINDS = {ObjectKind.VM: "virtual machine", ObjectKind.SHIELDING_DATA: "shielding data"}
+
+
+@click.command()
+@click.argument("work", type=EXISTING)
+@click.option("--owner", type=EXISTING, required=True, help="Your owner guardian file.")
+@click.option("--passphrase-file", type=EXISTING, help="File whose only line is its passphrase; asked for otherwise.")
+@click.option("--guardian", "name", required=True, help="Name of the imported guardian to let in.")
+@click.option(
+    "--revoke-old", "old", multiple=True,
+    help="Guardian to put out: its name, or the fingerprint of its signing or encryption certificate. Repeatable.",
+)  # fmt: skip
+@click.option("--out", "-o", type=WRITABLE, required=True, help="Result to write, for the portal.")
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+@STORE_OPTION
+@output_option
+def regrant_all(
+    work: Path,
+    owner: Path,
+    passphrase_file: Path | None,
+    name: str,
+    old: tuple[str, ...],
+    out: Path,
+    force: bool,
+    store: Path | None,
+    output: Format,
+) -> None:
+    """Let a guardian open every virtual machine and shielding data file in WORK, a file that the portal made.
+
+    Ends with exit code 1 if anything had to be left out; what could be done is written all the same.
+    """
+    if out.exists() and not force:
+        raise CliError(f"{out} exists already.", "Choose another name, or overwrite it with --force.")
+    known = store_from(store)
+    guardian = find_guardian(name, known)
+    with work.open("rb") as file:
+        bundle = read_bundle(file, BundleKind.WORK)
+    _check_wanted(bundle.guardian, guardian, name)
+    without = [_fingerprint(one, known) for one in old]
+    keys = unlock_owner(owner, passphrase_file)
+    results: list[Regranted | LeftOut] = []
+    for number, item in enumerate(bundle.items, 1):
+        results.append(result := regrant(item, keys, guardian, os.urandom, without))
+        word = "re-granted" if isinstance(result, Regranted) else f"left out: {result.reason}"
+        click.echo(printable(f"{number} of {len(bundle.items)}: {_KINDS[item.kind]} {item.name}: {word}"), err=True)
+    _finish(bundle, results, out, force, output)
+
+
+def _finish(bundle: Bundle, results: Iterable[Regranted | LeftOut], out: Path, force: bool, output: Format) -> None:
+    done = [result.item for result in results if isinstance(result, Regranted)]
+    left = [result for result in results if isinstance(result, LeftOut)]
+    failed = [result for result in left if not result.is_current]
+    if done:
+        _write(out, Bundle(BundleKind.RESULT, bundle.guardian, tuple(done)), force)
+    record = {
+        "path": str(out) if done else "",
+        "regranted": len(done),
+        "current": len(left) - len(failed),
+        "left_out": [_left_out(result, output) for result in failed],
+    }
+    fields = (("path", "Result"), ("regranted", "Re-granted"), ("current", "Already current"), ("left_out", "Left out"))
+    show_record(record, fields, output)
+    if failed:
+        raise CliError(
+            f"{len(failed)} of {len(done) + len(left)} objects could not be re-granted.",
+            "Upload the result all the same, if there is one; run it again with their owner guardian for the rest.",
+            exit_code=FAILED,
+        )
+    if output == "table" and done:
+        click.echo("Upload the result in the portal; the machines' hosts then take it over.")
+
+
+def _left_out(result: LeftOut, output: Format) -> Any:
+    item = result.item
+    if output == "json":
+        return {"kind": item.kind.value, "id": item.id, "name": item.name, "code": result.code, "reason": result.reason}
+    return f"{_KINDS[item.kind]} {item.name}: {result.reason}"
+
+
+def _write(out: Path, bundle: Bundle, force: bool) -> None:
+    import io
+
+    target = io.BytesIO()
+    write_bundle(target, bundle)
+    if len(target.getbuffer()) > FILE_MAX:
+        raise CliError("The result is larger than the portal takes.", "Work on fewer objects at once.")
+    write_file(out, target.getvalue(), force=force)
+
+
+def _check_wanted(wanted: WantedGuardian, guardian: Guardian, name: str) -> None:
+    """The portal says which guardian it needs; whom to trust is decided by what was imported here."""
+    found = guardian.fingerprint, certificates.fingerprint(guardian.encryption_certificate)
+    if found != (wanted.signing, wanted.encryption):
+        raise CliError(
+            f"The work file asks for another guardian than {name}.",
+            "Download the fabric's guardian again, compare its fingerprint with the HGS administrator, and import it: "
+            f"gf guardian import fabric-guardian.xml --name {name}",
+            details=(
+                f"asked for: signing {grouped(wanted.signing)}, encryption {grouped(wanted.encryption)}",
+                f"{name}: signing {grouped(found[0])}, encryption {grouped(found[1])}",
+            ),
+        )
+
+
+def _fingerprint(text: str, store: GuardianStore) -> str:
+    """A fingerprint as given, or the one of a guardian by its name in the store."""
+    bare = "".join(character for character in text.lower() if character not in " :-\t")
+    if len(bare) == 64 and all(character in "0123456789abcdef" for character in bare):
+        return bare
+    return store.load(text).guardian.fingerprint
