@@ -14,15 +14,17 @@ class _Entry(TypedDict):
     options: _Options
 
 
-def _every(seconds: float, task: str) -> _Entry:
+def every(seconds: float, task: str) -> _Entry:
+    """One entry: `task` goes to the queue `fabric` every so many seconds."""
     # A beat that could not be delivered in its own period is worthless later.
     return {"task": task, "schedule": seconds, "options": {"queue": "fabric", "expires": seconds}}
 
 
 BEAT_SCHEDULE: dict[str, _Entry] = {
-    "send-waiting": _every(10.0, "fabric.send_waiting"),
-    "reap-lost-jobs": _every(15.0, "fabric.reap_lost_jobs"),
-    "mark-silent-hosts": _every(10.0, "fabric.mark_silent_hosts"),
-    "renew-attestations": _every(60.0, "fabric.renew_attestations"),
-    "refresh-submissions": _every(15.0, "fabric.refresh_submissions"),
+    "send-waiting": every(10.0, "fabric.send_waiting"),
+    "reap-lost-jobs": every(15.0, "fabric.reap_lost_jobs"),
+    "mark-silent-hosts": every(10.0, "fabric.mark_silent_hosts"),
+    "renew-attestations": every(60.0, "fabric.renew_attestations"),
+    "refresh-guardian": every(60.0, "fabric.refresh_guardian"),
+    "refresh-submissions": every(15.0, "fabric.refresh_submissions"),
 }

@@ -10,9 +10,9 @@ from celery import shared_task
 from django.utils import timezone
 
 from fabric import dispatch, messages
-from fabric.commands import jobs, placing, reports, submissions, sweeps
+from fabric.commands import guardian, jobs, placing, reports, submissions, sweeps
 from fabric.messages import MessageRefused
-from portal.kernel.errors import Unavailable
+from portal.kernel.errors import DomainError, Unavailable
 
 log = structlog.get_logger(__name__)
 P = ParamSpec("P")
@@ -111,3 +111,11 @@ def renew_attestations() -> None:
 @shared_task(name="fabric.refresh_submissions")
 def refresh_submissions() -> None:
     submissions.refresh_submissions(timezone.now())
+
+
+@shared_task(name="fabric.refresh_guardian")
+def refresh_guardian() -> None:
+    try:
+        guardian.note_guardian(timezone.now())
+    except DomainError as error:
+        log.info("guardian-not-seen", code=error.code)  # the clock asks again

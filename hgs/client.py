@@ -326,6 +326,18 @@ class FabricClient:
         except UnicodeDecodeError:
             raise HgsProtocolError("The key of the key log is no text.") from None
 
+    def report_dependents(self, dependents: Sequence[Mapping[str, Any]]) -> None:
+        """Tell HGS which VMs and shielding data depend on which of its keys, so that none is removed by mistake.
+
+        Each: ``kind``, ``id``, ``name``, ``owner_fingerprint``, ``guardians`` (SHA-256 of encryption certificates).
+        """
+        content = json.dumps({"dependents": list(dependents)}).encode()
+        answer = self._transport.send(
+            "PUT", "/fabric/v1/dependents", content=content, headers={"Content-Type": "application/json"}
+        )
+        if not 200 <= answer.status < 300:
+            raise _refusal(answer)
+
     def _json(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, params: Mapping[str, str] | None = None
     ) -> dict[str, Any]:

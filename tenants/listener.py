@@ -12,7 +12,9 @@ from fabric.workloads import Finished
 from portal.kernel import audit
 from portal.kernel.actor import system_actor
 from portal.kernel.models import Job
+from tenants.commands import rollover_jobs
 from tenants.commands.power import forget_vm
+from tenants.commands.rollover import forget_export
 from tenants.commands.states import move
 from tenants.commands.virtual_machines import scope_of
 from tenants.models import VirtualMachine, VmState
@@ -47,6 +49,9 @@ class VmListener:
     def job_finished(self, finished: Finished) -> None:
         """Move the VM where the end of its job leads."""
         kind = Job.objects.values_list("kind", flat=True).get(pk=finished.job_id)
+        if kind in rollover_jobs.KINDS:
+            rollover_jobs.protector_job_ended(kind, finished)
+            return
         vm = VirtualMachine.objects.filter(pk=finished.vm_id, job_id=finished.job_id).first()
         if vm is None or kind not in _DURING:
             return
@@ -82,6 +87,8 @@ def _succeeded(vm: VirtualMachine, kind: str) -> None:
         return
     new = _SUCCEEDED[kind]
     move(vm.pk, _DURING[kind], new, problem={}, provisioned=True)
+    if new is VmState.RUNNING:
+        forget_export(vm.pk)
     power = PowerState.RUNNING if new is VmState.RUNNING else PowerState.STOPPED
     Placement.objects.filter(pk=vm.pk).update(power_state=power)
     _record(vm, f"vm:{new.value}", f"Virtual machine {vm.name} is {new.label.lower()}")

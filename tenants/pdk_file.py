@@ -1,17 +1,31 @@
 """What the portal reads of a shielding data file: the part its owner signed for everybody to read, and nothing else."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypedDict
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from fabric.shielding.errors import ShieldingError
 from fabric.shielding.pdk import Policy, parse_pdk
+from hgs.keyprotection import certificates
+from hgs.keyprotection.protector import VerifiedProtector, Wrapping
 from portal.kernel.errors import Invalid
 from tenants.matching import to_json
 from tenants.models import Protection
 
 _PROTECTION = {Policy.SHIELDED: Protection.SHIELDED, Policy.ENCRYPTION_SUPPORTED: Protection.ENCRYPTION_SUPPORTED}
+
+
+class NamedGuardian(TypedDict):
+    """A guardian that a key protector names: its signing certificate, its encryption certificate (SHA-256, hex), and
+    what stands for the keys of both (`certificates.pair_fingerprint`)."""
+
+    name: str
+    fingerprint: str
+    encryption: str
+    pair: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +35,7 @@ class PdkFacts:
     policy: Protection
     owner_name: str
     owner_fingerprint: str
-    guardians: list[dict[str, str]]
+    guardians: list[NamedGuardian]
     qualifiers: list[dict[str, str]]
 
 
@@ -37,17 +51,33 @@ def read_pdk(data: bytes) -> PdkFacts:
             details={"reason": error.code},
             fields={"file": f"Not a usable shielding data file. {error.message}"},
         ) from error
-    names = [common_name(wrapping.signing_certificate) for wrapping in pdk.protector.guardians]
     return PdkFacts(
         policy=_PROTECTION[pdk.policy],
         owner_name=common_name(pdk.protector.owner.signing_certificate),
         owner_fingerprint=pdk.owner_fingerprint,
-        guardians=[
-            {"name": name, "fingerprint": fingerprint}
-            for name, fingerprint in zip(names, pdk.guardian_fingerprints, strict=True)
-        ],
+        guardians=guardians_of(pdk.protector),
         qualifiers=[to_json(qualifier) for qualifier in pdk.qualifiers],
     )
+
+
+def guardians_of(verified: VerifiedProtector) -> list[NamedGuardian]:
+    """Whom a key protector names beside its owner, in its order."""
+    return [_named(wrapping) for wrapping in verified.guardians]
+
+
+def joined_pairs(guardians: Iterable[NamedGuardian]) -> str:
+    """The guardians' pairs as `guardian_pairs` keeps them."""
+    return " ".join(named["pair"] for named in guardians)
+
+
+def _named(wrapping: Wrapping) -> NamedGuardian:
+    signing, encryption = wrapping.signing_certificate, wrapping.encryption_certificate
+    return {
+        "name": common_name(signing),
+        "fingerprint": certificates.fingerprint(signing),
+        "encryption": certificates.fingerprint(encryption),
+        "pair": certificates.pair_fingerprint(signing, encryption),
+    }
 
 
 def common_name(certificate: bytes) -> str:

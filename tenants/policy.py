@@ -5,6 +5,7 @@ Who may see an object is decided before, by `visible_to`: these tables speak of 
 
 from enum import StrEnum
 
+from fabric.models import HostState
 from portal.kernel.actor import Actor, Role
 from portal.kernel.policy import Allowed, Decision, Denial
 from tenants.models import ShieldingData, Subscription, SubscriptionState, VirtualMachine, VmState
@@ -76,6 +77,34 @@ def decide_own_keys(actor: Actor) -> Decision:
     if actor.has(Role.TENANT):
         return Allowed()
     return Denial("Only tenants open the account of their keys.", "not-a-tenant")
+
+
+def decide_replace_shielding_data(actor: Actor, data: ShieldingData) -> Decision:
+    """Its owner may replace it whatever the subscription's state: nothing new is made by it."""
+    return Allowed() if _owns(actor, data.subscription) else _NOT_YOURS
+
+
+def decide_regrant(actor: Actor, vm: VirtualMachine) -> Decision:
+    """Whether the VM's host can be asked for its key protector now, or given another one."""
+    if not _owns(actor, vm.subscription):
+        return _NOT_YOURS
+    if vm.in_transition:
+        return Denial(
+            f"This VM is {vm.get_state_display().lower()} now.", "vm-state", "Wait until that is done, then try again.",
+            because_of_state=True,
+        )  # fmt: skip
+    host = vm.placement.host if vm.placement else None
+    if not vm.provisioned or host is None:
+        return Denial(
+            "No host has this VM, so it has no key protector.", "vm-without-host", "Retry its creation, or remove it.",
+            because_of_state=True,
+        )  # fmt: skip
+    if host.state != HostState.ONLINE:
+        return Denial(
+            f"Its host {host.name} does not answer now.", "host-away",
+            "Try again when it is back; the fabric administrator knows more.", because_of_state=True,
+        )  # fmt: skip
+    return Allowed()
 
 
 def _decide_console(vm: VirtualMachine) -> Decision:

@@ -6,6 +6,8 @@ CREATE_VM = "create-vm"
 START_VM = "start-vm"
 STOP_VM = "stop-vm"
 REMOVE_VM = "remove-vm"
+EXPORT_PROTECTOR = "export-protector"
+REPLACE_PROTECTOR = "replace-protector"
 
 STEPS: dict[str, tuple[Step, ...]] = {
     CREATE_VM: (
@@ -27,6 +29,8 @@ STEPS: dict[str, tuple[Step, ...]] = {
     ),
     STOP_VM: (Step("stop", "Shut the VM down", 1),),
     REMOVE_VM: (Step("remove", "Remove the VM's disk and keys from the host", 1),),
+    EXPORT_PROTECTOR: (Step("export", "Fetch the VM's key protector from its host", 1),),
+    REPLACE_PROTECTOR: (Step("replace", "Give the host the key protector that its owner re-granted", 1),),
 }
 
 TITLES = {
@@ -34,4 +38,6 @@ TITLES = {
     START_VM: "Start virtual machine {name}",
     STOP_VM: "Stop virtual machine {name}",
     REMOVE_VM: "Remove virtual machine {name}",
+    EXPORT_PROTECTOR: "Fetch the key protector of {name}",
+    REPLACE_PROTECTOR: "Replace the key protector of {name}",
 }

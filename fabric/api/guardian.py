@@ -25,6 +25,7 @@ class Guardian(ApiView):
             {
                 "fingerprint": guardian.fingerprint,
                 "guardian_fingerprint": guardian.guardian_fingerprint,
+                "encryption_fingerprint": guardian.encryption_fingerprint,
                 "metadata": reverse("fabric-api:guardian-metadata", request=request),
             }
         )

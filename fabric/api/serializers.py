@@ -170,4 +170,5 @@ class GuardianSerializer(serializers.Serializer[Any]):
 
     fingerprint = serializers.CharField(help_text="SHA-256 of the certificate that signs the metadata.")
     guardian_fingerprint = serializers.CharField(help_text="SHA-256 of the guardian's signing certificate.")
+    encryption_fingerprint = serializers.CharField(help_text="SHA-256 of the guardian's encryption certificate.")
     metadata = serializers.URLField()

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from django.conf import settings
+from django.db import transaction
 
+from fabric.library import drop_if_unused
 from fabric.models import LibraryBlob, Network, Placement, TemplateDisk
 from portal.kernel.errors import Conflict
 
@@ -36,8 +38,15 @@ def reserve(
 
 
 def release(vm_id: UUID) -> None:
-    """Give a VM's address and port back; its host may no longer fetch its files."""
-    Placement.objects.filter(pk=vm_id).delete()
+    """Give a VM's address and port back; its host may no longer fetch its files.
+
+    A shielding data file that was replaced while the VM stood is needed by nobody after that.
+    """
+    placement = Placement.objects.filter(pk=vm_id).first()
+    if placement is not None:
+        blob_id = placement.shielding_data_id
+        placement.delete()
+        transaction.on_commit(lambda: drop_if_unused(blob_id))
 
 
 def _free_address(network: Network) -> str:

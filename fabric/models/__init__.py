@@ -3,6 +3,7 @@
 Nothing here is secret: files in the library are ciphertext or public, tokens are stored as keyed hashes.
 """
 
+from fabric.models.guardian import GuardianInForce
 from fabric.models.host import AttestationMode, AttestationState, Host, HostAttestation, HostState
 from fabric.models.library import BlobKind, LibraryBlob
 from fabric.models.network import Network
@@ -16,6 +17,7 @@ __all__ = [
     "AttestationMode",
     "AttestationState",
     "BlobKind",
+    "GuardianInForce",
     "Host",
     "HostAttestation",
     "HostState",

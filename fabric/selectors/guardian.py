@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from fabric.guardian_service import guardian_metadata
+from fabric.models import GuardianInForce
 from hgs.keyprotection import certificates
 from hgs.keyprotection.errors import KeyProtectionError
 from hgs.keyprotection.metadata import parse_metadata
@@ -21,12 +22,16 @@ class FabricGuardian:
     `fingerprint` is of the certificate that signs the metadata: a tenant compares it with one heard from HGS's
     administrator, because the portal could hand out another file. `guardian_fingerprint` is of the guardian's signing
     certificate, as shielding data names it; `signing_fingerprints` are all by which HGS is known. SHA-256, hex.
+    `encryption_fingerprint` is of the certificate that new protectors are encrypted to, and `pair` stands for the keys
+    of both certificates (`certificates.pair_fingerprint`).
     """
 
     metadata: bytes
     fingerprint: str
     guardian_fingerprint: str
     signing_fingerprints: frozenset[str]
+    encryption_fingerprint: str
+    pair: str
 
 
 def fabric_guardian() -> FabricGuardian:
@@ -53,7 +58,14 @@ def _read(data: bytes) -> FabricGuardian:
     guardian = verified.guardian
     # Shielding data made before HGS renewed its certificates names an older one of the same HGS.
     earlier = {certificates.fingerprint(certificate) for certificate in guardian.other_signing_certificates}
-    return FabricGuardian(data, verified.fingerprint, guardian.fingerprint, frozenset({guardian.fingerprint} | earlier))
+    return FabricGuardian(
+        data,
+        verified.fingerprint,
+        guardian.fingerprint,
+        frozenset({guardian.fingerprint} | earlier),
+        certificates.fingerprint(guardian.encryption_certificate),
+        certificates.pair_fingerprint(guardian.signing_certificate, guardian.encryption_certificate),
+    )
 
 
 def known_guardian() -> FabricGuardian | None:
@@ -62,3 +74,8 @@ def known_guardian() -> FabricGuardian | None:
         return fabric_guardian()
     except DomainError:
         return None
+
+
+def guardian_in_force() -> GuardianInForce | None:
+    """The guardian as HGS showed it last, None if it never did; asks the database alone, so any page may read it."""
+    return GuardianInForce.objects.first()

@@ -18,11 +18,19 @@ MOST: Final = 4 * 2**20
 """Twice the largest file a tenant has. Fabric administrators publish disks, whose limit is the library's."""
 
 
-def limit_for(user: Any) -> int | None:
-    """The most bytes this person's request may have, None for one without a limit of this kind."""
+def limit_for(user: Any, view: object = None) -> int | None:
+    """The most bytes this person's request may have, None for one without a limit of this kind.
+
+    A view that takes a larger file of a tenant says so by its attribute `body_most`.
+    """
     if not user.is_authenticated:
         return ANONYMOUS_MOST
-    return None if user.role == Role.FABRIC_ADMIN else MOST
+    return None if user.role == Role.FABRIC_ADMIN else _most_of(view)
+
+
+def _most_of(view: object) -> int:
+    view = getattr(view, "view_class", None) or getattr(view, "cls", None) or view
+    return int(getattr(view, "body_most", MOST))
 
 
 def exceeds(request: HttpRequest, limit: int | None) -> bool:
@@ -54,7 +62,7 @@ class BodyLimits:
             return None
         if not request.user.is_authenticated and getattr(view, "csrf_exempt", False):
             return None  # REST and HGS's protocols know their callers, and limit them, by other means
-        limit = limit_for(request.user)
+        limit = limit_for(request.user, view)
         if limit is None or not exceeds(request, limit):
             return None
         return HttpResponse(sentence(limit), status=413, content_type="text/plain; charset=utf-8")

@@ -47,7 +47,7 @@ class AccessPermission(BasePermission):
             return False
         if not admits(access, actor_of(request)):
             raise Http404
-        limit = limit_for(request.user)
+        limit = limit_for(request.user, view)
         if limit is not None and exceeds(request._request, limit):
             raise BodyTooLarge(sentence(limit))
         return True

@@ -10,6 +10,16 @@ from tenants.models import ShieldingData, Subscription, VirtualMachine
 from tenants.policy import VmAction, decide_vm
 from tenants.quota import usage_of
 
+_OUTDATED = "Whether it names an older guardian of this fabric than the present one."
+
+
+class GuardianSerializer(serializers.Serializer[Any]):
+    """A guardian that may release the keys to its hosts."""
+
+    name = serializers.CharField()
+    fingerprint = serializers.CharField(help_text="SHA-256 of its signing certificate.")
+    encryption = serializers.CharField(help_text="SHA-256 of its encryption certificate.", default="")
+
 
 class AccessSerializer(serializers.Serializer[Any]):
     """How to reach a VM."""
@@ -38,13 +48,16 @@ class VmSerializer(serializers.ModelSerializer[VirtualMachine]):
     shielding_data_name = serializers.CharField(source="shielding_data.name", read_only=True)
     network_name = serializers.CharField(source="network.name", read_only=True)
     owner_fingerprint = serializers.CharField(read_only=True)
+    guardians = GuardianSerializer(many=True, read_only=True)
+    outdated_guardian = serializers.BooleanField(source="outdated", read_only=True, help_text=_OUTDATED)
 
     class Meta:
         model = VirtualMachine
         fields = [
             "id", "name", "state", "protection", "subscription", "shielding_data", "shielding_data_name", "template",
             "template_name", "network", "network_name", "host", "address", "access", "vcpus", "memory_mib",
-            "last_heartbeat_at", "owner_fingerprint", "job_id", "problem", "created_by", "created_at",
+            "last_heartbeat_at", "owner_fingerprint", "guardians", "outdated_guardian", "job_id", "problem",
+            "created_by", "created_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -105,13 +118,6 @@ class QualifierSerializer(serializers.Serializer[Any]):
     rule = serializers.ChoiceField(choices=["Equals", "GreaterThan", "GreaterThanOrEquals"])
 
 
-class GuardianSerializer(serializers.Serializer[Any]):
-    """A guardian whose hosts may open the file."""
-
-    name = serializers.CharField()
-    fingerprint = serializers.CharField()
-
-
 class ShieldingDataSerializer(serializers.ModelSerializer[ShieldingData]):
     """A shielding data file: what its owner made readable."""
 
@@ -119,12 +125,13 @@ class ShieldingDataSerializer(serializers.ModelSerializer[ShieldingData]):
     qualifiers = QualifierSerializer(many=True, read_only=True)
     sha256 = serializers.CharField(source="blob_id", read_only=True)
     virtual_machines = serializers.IntegerField(source="vm_count", read_only=True, default=0)
+    outdated_guardian = serializers.BooleanField(source="outdated", read_only=True, help_text=_OUTDATED)
 
     class Meta:
         model = ShieldingData
         fields = [
             "id", "name", "description", "subscription", "policy", "owner_name", "owner_fingerprint", "guardians",
-            "qualifiers", "sha256", "virtual_machines", "uploaded_by", "uploaded_at",
+            "outdated_guardian", "qualifiers", "sha256", "virtual_machines", "uploaded_by", "uploaded_at",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -16,6 +16,7 @@ from tenants.api.serializers import FitSerializer, ShieldingDataSerializer, Shie
 from tenants.commands.shielding_data import remove_shielding_data, upload_shielding_data
 from tenants.matching import fits
 from tenants.models import ShieldingData
+from tenants.selectors.rollover import with_outdated
 from tenants.selectors.virtual_machines import subscription_for
 
 
@@ -37,6 +38,7 @@ class _Files(ApiAccess):
         found = (
             ShieldingData.objects.visible_to(self.actor).annotate(vm_count=Count("virtual_machines")).order_by("name")
         )
+        found = with_outdated(found)
         name = self.request.GET.get("name")
         return found.filter(name=name) if name and self.request.method == "GET" else found
 
@@ -66,7 +68,9 @@ class ShieldingDataList(_Files, ListAPIView[ShieldingData]):  # type: ignore[mis
             description=description,
             file=chunks,
         )
-        return Response(ShieldingDataSerializer(data).data, status=status.HTTP_201_CREATED)
+        return Response(
+            ShieldingDataSerializer(self.get_queryset().get(pk=data.pk)).data, status=status.HTTP_201_CREATED
+        )
 
 
 class ShieldingDataDetail(_Files, RetrieveAPIView[ShieldingData]):  # type: ignore[misc]

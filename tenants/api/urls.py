@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from tenants.api import key_account, shielding_data, virtual_machines
+from tenants.api import key_account, rollover, shielding_data, virtual_machines
 
 app_name = "tenants-api"
 urlpatterns = [
@@ -20,6 +20,10 @@ urlpatterns = [
     re_path(r"^key-account/proofs/(?P<owner>[0-9a-f]{64})/$", key_account.Proof.as_view(), name="key-account-proof"),
     path("key-account/bundle/", key_account.Bundle.as_view(), name="key-account-bundle"),
     path("key-account/log-key/", key_account.LogKey.as_view(), name="key-account-log-key"),
+    path("key-rollover/", rollover.RolloverView.as_view(), name="rollover"),
+    path("key-rollover/fetch/", rollover.Fetch.as_view(), name="rollover-fetch"),
+    path("key-rollover/work/", rollover.WorkFile.as_view(), name="rollover-work"),
+    path("key-rollover/result/", rollover.Result.as_view(), name="rollover-result"),
     path("shielding-data/", shielding_data.ShieldingDataList.as_view(), name="shielding-data"),
     path("shielding-data/<uuid:pk>/", shielding_data.ShieldingDataDetail.as_view(), name="shielding-data-file"),
     path("shielding-data/<uuid:pk>/templates/", shielding_data.Templates.as_view(), name="shielding-data-templates"),

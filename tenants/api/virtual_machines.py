@@ -25,6 +25,7 @@ from tenants.api.serializers import (
 from tenants.commands.power import remove_vm, start_vm, stop_vm
 from tenants.commands.virtual_machines import Started, create_vm, retry_vm
 from tenants.models import ShieldingData, Subscription, VirtualMachine
+from tenants.selectors.rollover import with_outdated
 from tenants.selectors.virtual_machines import subscription_for, subscriptions, virtual_machines
 
 _KEY = OpenApiParameter(
@@ -49,7 +50,7 @@ class _Vms(ApiAccess):
     queryset = VirtualMachine.objects.none()
 
     def get_queryset(self) -> QuerySet[VirtualMachine]:
-        found = virtual_machines(self.actor)
+        found = with_outdated(virtual_machines(self.actor))
         name = self.request.GET.get("name")
         return found.filter(name=name) if name else found
 

@@ -14,7 +14,7 @@ from portal.kernel.errors import Conflict, Invalid
 from portal.kernel.policy import require
 from tenants.commands.virtual_machines import scope_of
 from tenants.models import ShieldingData, Subscription
-from tenants.pdk_file import PdkFacts, read_pdk
+from tenants.pdk_file import PdkFacts, joined_pairs, read_pdk
 from tenants.policy import decide_create, decide_remove_shielding_data
 
 _NAME = re.compile(r"[\w](?:[\w .()+-]{0,61}[\w)])?")
@@ -41,7 +41,8 @@ def upload_shielding_data(
                 data = ShieldingData.objects.create(
                     subscription=subscription, name=name, description=description[:500], blob=library.keep(received),
                     policy=facts.policy, owner_name=facts.owner_name, owner_fingerprint=facts.owner_fingerprint,
-                    guardians=facts.guardians, qualifiers=facts.qualifiers, uploaded_by=actor.name,
+                    guardians=facts.guardians, guardian_pairs=joined_pairs(facts.guardians),
+                    qualifiers=facts.qualifiers, uploaded_by=actor.name,
                 )  # fmt: skip
                 _record(actor, data, "shielding-data:uploaded", f"Uploaded shielding data {name}")
         except IntegrityError as error:

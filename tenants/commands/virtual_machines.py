@@ -101,6 +101,9 @@ def retry_vm(actor: Actor, *, vm: VirtualMachine) -> Started:
 
 def begin_creation(actor: Actor, vm: VirtualMachine) -> Job:
     """Reserve and start the job for a VM that is in state creating, in the caller's transaction."""
+    # The host takes this file and no later one, so who can open the VM is decided now.
+    vm.shielding_data.refresh_from_db(fields=["blob", "guardians", "guardian_pairs"])
+    vm.guardians, vm.guardian_pairs = vm.shielding_data.guardians, vm.shielding_data.guardian_pairs
     vm.placement = placements.reserve(
         vm.pk,
         name=vm.name,
@@ -114,7 +117,7 @@ def begin_creation(actor: Actor, vm: VirtualMachine) -> Job:
     )
     job = new_job(actor, vm, CREATE_VM)
     vm.job_id = job.pk
-    vm.save(update_fields=["placement", "job_id"])
+    vm.save(update_fields=["placement", "job_id", "guardians", "guardian_pairs"])
     enqueue("fabric.place_vm", {"job_id": str(job.pk), "vm_id": str(vm.pk)})
     return job
 

@@ -72,6 +72,8 @@ class VirtualMachine(models.Model):
     memory_mib = models.PositiveIntegerField()
     protection = models.CharField(max_length=32, choices=Protection, default=Protection.SHIELDED)
     state = models.CharField(max_length=16, choices=VmState, default=VmState.CREATING)
+    guardians = models.JSONField(default=list, help_text="As in ShieldingData, of the VM's own key protector.")
+    guardian_pairs = models.TextField(blank=True, default="", help_text="The guardians' pairs, for comparing in SQL.")
     provisioned = models.BooleanField(default=False, help_text="Whether a host has finished its disk once.")
     job_id = models.UUIDField(null=True, blank=True, help_text="The last job about this VM.")
     problem = models.JSONField(default=dict, blank=True, help_text="{code, message, advice} of the last failure.")

@@ -12,10 +12,12 @@ from portal.api.routes import ApiRoutes
 from portal.api.routes import register as register_api
 from portal.kernel.actor import Actor, Role
 from portal.web.registry import (
+    BannerProvider,
     Item,
     ItemProvider,
     JobScopes,
     NewItem,
+    OverviewProvider,
     Portal,
     RailEntry,
     Routes,
@@ -31,7 +33,7 @@ from tenants.commands.virtual_machines import scope_of
 from tenants.models import ShieldingData, VirtualMachine
 from tenants.selectors.scope import SESSION_KEY
 from tenants.selectors.virtual_machines import subscriptions, virtual_machines
-from tenants.web import statuses
+from tenants.web import rollover, statuses
 from tenants.web.quick_start import QUICK_START
 
 API = ApiRoutes(
@@ -71,6 +73,8 @@ def register() -> None:
         ItemProvider(tenant, "virtual-machines", _vm_items, order=10),
         ItemProvider(tenant, "shielding-data", _file_items, order=20),
         ScopeProvider(tenant, "subscription", _switch),
+        BannerProvider(tenant, "rollover", rollover.banner),
+        OverviewProvider(Portal.FABRIC, "rollover", rollover.fabric_tiles, order=110),
         JobScopes(tenant, "subscriptions", _scopes),
         TargetLink("virtual-machine", _vm_page),
         QUICK_START,

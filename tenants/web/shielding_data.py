@@ -18,6 +18,7 @@ from tenants.commands.shielding_data import remove_shielding_data, upload_shield
 from tenants.matching import fits
 from tenants.models import ShieldingData
 from tenants.policy import decide_remove_shielding_data
+from tenants.selectors.rollover import with_outdated
 from tenants.selectors.scope import current_subscription
 from tenants.web import statuses
 from tenants.web.key_account import SHIELDING_DATA_PIVOTS
@@ -29,7 +30,7 @@ REMOVE = ObjectCommand(
 
 def _files(view: Any) -> QuerySet[ShieldingData]:
     found = ShieldingData.objects.visible_to(view.actor).select_related("subscription")
-    return found.annotate(vm_count=Count("virtual_machines")).order_by("name")
+    return with_outdated(found.annotate(vm_count=Count("virtual_machines")).order_by("name"))
 
 
 class ShieldingDataTable(BaseTable):
@@ -37,6 +38,7 @@ class ShieldingDataTable(BaseTable):
         url=lambda data: reverse("tenants:shielding-data-file", args=[data.pk]), icon=lambda _: "file-lock-2"
     )
     policy = StatusColumn(of=lambda data: statuses.protection(data.policy), accessor="policy")
+    guardian = StatusColumn(of=lambda data: statuses.guardian(data.outdated), order_by="outdated")
     owner_fingerprint = FingerprintColumn(verbose_name="Owner")
     vm_count = NumberColumn(verbose_name="VMs")
     subscription = tables.Column(accessor="subscription__name", verbose_name="Subscription")
@@ -61,6 +63,7 @@ class ShieldingDataList(ObjectListView):
         return [
             CommandButton("upload", "Upload", "upload", reverse("tenants:shielding-data-new")),
             CommandButton("guardian", "Guardian", "download", reverse("tenants:guardian")),
+            CommandButton("rollover", "Key rollover", "key-round", reverse("tenants:rollover")),
         ]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -97,7 +100,7 @@ class ShieldingDataPage(ObjectDetailView):
                     Fact("Keys", "Key account", reverse("tenants:key-account", args=[data.owner_fingerprint])),
                 ],
             ),
-            FactGroup("Guardians", guardians or [Fact("Guardian", "none")]),
+            FactGroup("Guardians", [Fact("State", status=statuses.guardian(data.outdated)), *guardians]),  # type: ignore[attr-defined]
             FactGroup("File", [Fact("SHA-256", fingerprint=data.blob_id)]),
         ]  # fmt: skip
 
@@ -166,4 +169,7 @@ class GuardianPage(ObjectDetailView):
     def get_buttons(self) -> list[CommandButton]:
         reason = "" if self.object else "HGS does not answer now."
         url = reverse("fabric:guardian-metadata")
-        return [CommandButton("download", "Download", "download", url, reason, download=True)]
+        return [
+            CommandButton("download", "Download", "download", url, reason, download=True),
+            CommandButton("rollover", "Key rollover", "key-round", reverse("tenants:rollover")),
+        ]

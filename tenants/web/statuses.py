@@ -35,6 +35,11 @@ def heartbeat(vm: VirtualMachine, now: datetime) -> Status:
     return status.unknown("Silent") if heartbeat_is_stale(vm, now) else status.running("Alive")
 
 
+def guardian(outdated: bool) -> Status:
+    """Whether an object's key protector names the fabric's present guardian."""
+    return status.warning("Outdated guardian") if outdated else status.running("Current")
+
+
 def protection(value: str) -> Status:
     """How far a VM is protected from the fabric."""
     return status.shielded() if value == Protection.SHIELDED else status.encryption_supported()

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path, re_path
 
-from tenants.web import key_account, networks, shielding_data, virtual_machines, vm_commands
+from tenants.web import key_account, networks, rollover, shielding_data, virtual_machines, vm_commands
 
 app_name = "tenants"
 _OWNER = r"^key-account/(?P<owner>[0-9a-f]{64})/"
@@ -30,6 +30,11 @@ urlpatterns: list[URLPattern] = [
     re_path(f"{_OWNER}prove/$", key_account.OwnerProve.as_view(), name="key-account-prove"),
     re_path(f"{_OWNER}close/$", key_account.OwnerClose.as_view(), name="key-account-close"),
     re_path(f"{_OWNER}bundle/$", key_account.bundle, name="key-account-bundle"),
+    path("key-rollover/", rollover.RolloverPage.as_view(), name="rollover"),
+    path("key-rollover/fetch/", rollover.RolloverPrepare.as_view(), name="rollover-prepare"),
+    path("key-rollover/work/", rollover.work_file, name="rollover-work"),
+    path("key-rollover/upload/", rollover.RolloverUpload.as_view(), name="rollover-upload"),
+    path("fabric/key-rollover/", rollover.FabricRollover.as_view(), name="fabric-rollover"),
     path("networks/", networks.NetworkList.as_view(), name="networks"),
     path("subscription/", networks.choose_subscription, name="subscription"),
 ]

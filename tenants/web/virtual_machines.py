@@ -23,6 +23,7 @@ from tenants.commands.virtual_machines import NAME_RULE, create_vm
 from tenants.models import ShieldingData, VirtualMachine, VmState
 from tenants.quota import usage_of
 from tenants.selectors.key_account import entries_of_vm
+from tenants.selectors.rollover import with_outdated
 from tenants.selectors.scope import current_subscription
 from tenants.selectors.virtual_machines import virtual_machines
 from tenants.web import statuses
@@ -41,6 +42,7 @@ class VmTable(BaseTable):
     name = NameColumn(url=lambda vm: reverse("tenants:vm", args=[vm.pk]), icon=lambda _: "monitor")
     state = StatusColumn(of=lambda vm: statuses.vm_state(vm, timezone.now()), accessor="state", verbose_name="Status")
     protection = StatusColumn(of=lambda vm: statuses.protection(vm.protection), accessor="protection")
+    guardian = StatusColumn(of=lambda vm: statuses.guardian(vm.outdated), order_by="outdated")
     shielding_data = tables.Column(accessor="shielding_data__name", verbose_name="Shielding data")
     network = tables.Column(accessor="network__name", verbose_name="Network")
     subscription = tables.Column(accessor="subscription__name", verbose_name="Subscription")
@@ -65,7 +67,7 @@ class VmList(ObjectListView):
     empty = Empty("You have no virtual machines yet.", "Create a shielded virtual machine", "tenants:vm-new")
 
     def get_rows(self) -> QuerySet[VirtualMachine]:
-        return virtual_machines(self.actor)
+        return with_outdated(virtual_machines(self.actor))
 
 
 class _VmPage(ObjectDetailView):
@@ -75,7 +77,7 @@ class _VmPage(ObjectDetailView):
     object: VirtualMachine
 
     def get_object(self) -> VirtualMachine:
-        return virtual_machines(self.actor).get(pk=self.kwargs["pk"])
+        return with_outdated(virtual_machines(self.actor)).get(pk=self.kwargs["pk"])
 
     def get_status(self) -> Any:
         state = statuses.vm_state(self.object, timezone.now())
@@ -141,7 +143,10 @@ class VmKeys(_VmPage):
 
 def _glance(vm: VirtualMachine) -> list[Fact | FactGroup]:
     placement = vm.placement
-    lines: list[Fact | FactGroup] = [Fact("Protection", status=statuses.protection(vm.protection))]
+    lines: list[Fact | FactGroup] = [
+        Fact("Protection", status=statuses.protection(vm.protection)),
+        Fact("Guardian", status=statuses.guardian(vm.outdated)),  # type: ignore[attr-defined]
+    ]
     if placement and placement.host:
         command = f"ssh -p {placement.access_port} root@{placement.host.address}"
         lines.append(

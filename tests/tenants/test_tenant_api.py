@@ -51,6 +51,10 @@ def routes(cast: Cast) -> list[tuple[str, str, str]]:
         ("get", reverse("tenants-api:shielding-data-file", args=[data.pk]), "owner"),
         ("delete", reverse("tenants-api:shielding-data-file", args=[data.pk]), "owner"),
         ("get", reverse("tenants-api:shielding-data-templates", args=[data.pk]), "owner"),
+        ("get", reverse("tenants-api:rollover"), "tenant"),
+        ("post", reverse("tenants-api:rollover-fetch"), "tenant-later"),
+        ("get", reverse("tenants-api:rollover-work"), "tenant-later"),
+        ("post", reverse("tenants-api:rollover-result"), "tenant-later"),
         ("get", reverse("fabric-api:hosts"), "fabric"),
         ("post", reverse("fabric-api:hosts"), "fabric"),
         ("get", reverse("fabric-api:host", kwargs=one), "fabric"),
@@ -95,14 +99,20 @@ def test_nobody_gets_anything_without_signing_in(cast: Cast) -> None:
 
 def test_another_tenant_cannot_even_tell_that_something_exists(cast: Cast) -> None:
     for (method, url, whose), status in statuses_for(cast, cast.other).items():
-        expected = {"owner": {404}, "fabric": {404}, "fabric-policy": {403}, "everybody": {200, 503}}
+        expected = {
+            "owner": {404},
+            "tenant-later": {503, 400},
+            "fabric": {404},
+            "fabric-policy": {403},
+            "everybody": {200, 503},
+        }
         assert status in expected.get(whose, {200, 400, 404, 415}), (method, url)
     assert VirtualMachine.objects.get().state == "running"
 
 
 def test_a_fabric_administrator_has_no_part_in_what_is_a_tenants(cast: Cast) -> None:
     for (method, url, whose), status in statuses_for(cast, cast.admin).items():
-        if whose in ("tenant", "owner"):
+        if whose in ("tenant", "tenant-later", "owner"):
             assert status == 404, (method, url)
         else:
             assert status in {200, 201, 202, 204, 400, 409, 503}, (method, url)

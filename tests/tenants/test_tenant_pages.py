@@ -35,7 +35,8 @@ def tenant_pages(cast: Cast) -> list[str]:
     ]
 
 
-TENANT_LISTS = ["vms", "vm-new", "shielding-data", "shielding-data-new", "guardian", "networks"]
+TENANT_LISTS = ["vms", "vm-new", "shielding-data", "shielding-data-new", "guardian", "networks", "rollover",
+                "rollover-prepare", "rollover-upload"]  # fmt: skip
 FABRIC_LISTS = ["hosts", "host-new", "templates", "template-new", "networks", "network-new", "jobs"]
 
 
@@ -49,6 +50,7 @@ def fabric_pages(cast: Cast) -> list[str]:
         *(reverse(f"fabric:{name}", args=[host.pk]) for name in of_host),
         *(reverse(f"fabric:{name}", args=[cast.template.pk]) for name in of_template),
         reverse("fabric:network", args=[cast.network.pk]),
+        reverse("tenants:fabric-rollover"),
     ]
 
 

@@ -1,0 +1,174 @@
+"""Rollover, on the way back: taking over what the owner re-granted, one object at a time, each with its own result."""
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import IO
+from uuid import UUID
+
+from django.db import transaction
+
+from fabric import library
+from fabric.dispatch import assign_job
+from fabric.models import BlobKind, GuardianInForce
+from hgs.keyprotection.errors import KeyProtectionError
+from hgs.keyprotection.protector import parse_protector, verify_protector
+from portal.kernel import audit
+from portal.kernel.actor import Actor
+from portal.kernel.errors import Conflict, DomainError, Invalid, NotFound
+from portal.kernel.policy import require
+from tenants.commands.dependents import report_soon
+from tenants.commands.rollover import begin_job
+from tenants.commands.virtual_machines import scope_of
+from tenants.models import ProtectorState, ShieldingData, Subscription, VmKeyProtector
+from tenants.pdk_file import NamedGuardian, guardians_of, joined_pairs, read_pdk
+from tenants.policy import decide_regrant, decide_replace_shielding_data
+from tenants.rollover.bundle import BundleItem, BundleKind, ObjectKind, read_bundle
+from tenants.rollover.errors import BundleError
+from tenants.selectors.rollover import require_guardian
+from tenants.selectors.virtual_machines import virtual_machines
+from tenants.steps import REPLACE_PROTECTOR
+
+AGAIN = "Get a new work file, re-grant it and upload that result."
+
+
+class Outcome(StrEnum):
+    """What became of one object of a result."""
+
+    DONE = "done"
+    STARTED = "started"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class ItemResult:
+    """One object of a result: what became of it, in a sentence; `job_id` for one that its host takes over."""
+
+    kind: ObjectKind
+    id: str
+    name: str
+    outcome: Outcome
+    code: str = ""
+    message: str = ""
+    advice: str = ""
+    job_id: UUID | None = None
+
+
+def apply_rollover(actor: Actor, *, file: IO[bytes]) -> list[ItemResult]:
+    """Take over each object of a result that is the actor's, has its owner of before and names the present guardian.
+
+    The others are reported, and nothing of them changes.
+
+    Shielding data is replaced at once, a VM's key protector by a job on its host. Raises `Invalid` (`bundle-…`) for a
+    file that is no result, `Unavailable` (`guardian-unknown`).
+    """
+    guardian = require_guardian()
+    try:
+        bundle = read_bundle(file, BundleKind.RESULT)
+    except BundleError as error:
+        said = f"{error.message} {error.advice}".strip()
+        raise Invalid(error.code, error.message, error.advice, fields={"file": said}) from error
+    return [_apply(actor, item, guardian) for item in bundle.items]
+
+
+def _apply(actor: Actor, item: BundleItem, guardian: GuardianInForce) -> ItemResult:
+    take: Callable[[Actor, BundleItem, GuardianInForce], ItemResult]
+    take = _take_protector if item.kind is ObjectKind.VM else _take_file
+    try:
+        with transaction.atomic():
+            return take(actor, item, guardian)
+    except DomainError as error:
+        return ItemResult(item.kind, item.id, item.name, Outcome.REFUSED, error.code, error.message, error.advice)
+
+
+def _take_file(actor: Actor, item: BundleItem, guardian: GuardianInForce) -> ItemResult:
+    data = ShieldingData.objects.visible_to(actor).filter(pk=item.id).first()
+    if data is None:
+        raise _unknown(item)
+    # As for creating a VM from it: the subscription's row orders both, and what is compared below stays true.
+    Subscription.objects.select_for_update().get(pk=data.subscription_id)
+    data.refresh_from_db()
+    require(decide_replace_shielding_data(actor, data))
+    if data.blob_id == item.sha256:
+        return ItemResult(item.kind, item.id, data.name, Outcome.UNCHANGED, message="It is in place already.")
+    if data.blob_id != item.replaces:
+        raise Conflict("shielding-data-changed", "It was replaced since the work file was made.", AGAIN)
+    facts = read_pdk(item.content)
+    _check(data.owner_fingerprint, facts.owner_fingerprint, facts.guardians, guardian)
+    with library.receive([item.content], BlobKind.SHIELDING_DATA) as received:
+        before, data.blob = data.blob_id, library.keep(received)
+    data.policy, data.owner_name, data.qualifiers = facts.policy, facts.owner_name, facts.qualifiers
+    data.guardians, data.guardian_pairs = facts.guardians, joined_pairs(facts.guardians)
+    data.save(update_fields=["blob", "policy", "owner_name", "qualifiers", "guardians", "guardian_pairs"])
+    audit.record(
+        actor, "shielding-data:replaced", target_type="shielding-data", target_id=data.pk,
+        scope=scope_of(data.subscription_id), summary=f"Replaced shielding data {data.name} by its re-granted file",
+        data={"sha256": data.blob_id, "before": before, "owner": data.owner_fingerprint},
+    )  # fmt: skip
+    transaction.on_commit(lambda: library.drop_if_unused(before))
+    report_soon()
+    return ItemResult(item.kind, item.id, data.name, Outcome.DONE, message="It names the present guardian now.")
+
+
+def _take_protector(actor: Actor, item: BundleItem, guardian: GuardianInForce) -> ItemResult:
+    vm = virtual_machines(actor).filter(pk=item.id).first()
+    if vm is None:
+        raise _unknown(item)
+    kept = VmKeyProtector.objects.select_for_update().filter(pk=vm.pk).first()
+    if kept is not None and kept.replacement_sha256 == item.sha256 and kept.state == ProtectorState.REPLACED:
+        return ItemResult(item.kind, item.id, vm.name, Outcome.UNCHANGED, message="It is in place already.")
+    require(decide_regrant(actor, vm))
+    if kept is not None and kept.under_way:
+        raise Conflict("protector-busy", "Its host is at work on its key protector.", "Wait until that is done.")
+    if kept is None or not kept.document or kept.sha256 != item.replaces:
+        raise Conflict("protector-outdated", "It was started since the work file was made, or fetched again.", AGAIN)
+    guardians = _guardians_of(item, vm.owner_fingerprint, guardian)
+    job = begin_job(
+        actor, vm, kept, REPLACE_PROTECTOR, ProtectorState.REPLACING,
+        replacement_sha256=item.sha256, replacement_guardians=guardians,
+    )  # fmt: skip
+    if vm.placement and vm.placement.host:
+        protector = base64.b64encode(item.content).decode()
+        assign_job(job.pk, vm.placement.host, "host.replace_protector", {"vm_id": str(vm.pk), "protector": protector})
+    audit.record(
+        actor, "vm:protector-uploaded", target_type="virtual-machine", target_id=vm.pk,
+        scope=scope_of(vm.subscription_id), summary=f"Uploaded a re-granted key protector for {vm.name}",
+        data={"sha256": item.sha256, "before": item.replaces},
+    )  # fmt: skip
+    return ItemResult(
+        item.kind, item.id, vm.name, Outcome.STARTED, message="Its host is taking it over.", job_id=job.pk
+    )
+
+
+def _guardians_of(item: BundleItem, owner_fingerprint: str, guardian: GuardianInForce) -> list[NamedGuardian]:
+    """Whom a key protector names, once it is verified and of the VM's owner."""
+    try:
+        verified = verify_protector(parse_protector(item.content))
+    except KeyProtectionError as error:
+        raise Invalid("protector-invalid", f"This is not a key protector that can be used. {error.message}", AGAIN,
+                      details={"reason": error.code}) from error  # fmt: skip
+    guardians = guardians_of(verified)
+    _check(owner_fingerprint, verified.owner_fingerprint, guardians, guardian)
+    return guardians
+
+
+def _check(before: str, after: str, guardians: list[NamedGuardian], wanted: GuardianInForce) -> None:
+    if after != before:
+        raise Invalid(
+            "other-owner",
+            "It belongs to another owner guardian than before, and an object's owner never changes.",
+            "Re-grant it with the owner guardian that it was made with.",
+        )
+    if wanted.pair not in {named["pair"] for named in guardians}:
+        raise Invalid(
+            "wrong-guardian",
+            "It does not name this fabric's present guardian.",
+            "Import the fabric's guardian again, then re-grant with that one.",
+        )
+
+
+def _unknown(item: BundleItem) -> NotFound:
+    what = "virtual machine" if item.kind is ObjectKind.VM else "shielding data"
+    return NotFound("no-such-object", f"You have no such {what}.", "It may have been removed since.")
