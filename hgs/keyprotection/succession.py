@@ -28,13 +28,9 @@ def pairs_of(verified: VerifiedProtector) -> tuple[str, ...]:
     )
 
 
-def holds(verified: VerifiedProtector, fingerprint: str) -> bool:
-    """Whether a guardian with this signing or encryption certificate (SHA-256) can open the protector."""
-    return any(
-        same_fingerprint(party.fingerprint, fingerprint) or same_fingerprint(party.encryption_fingerprint, fingerprint)
-        for party in parties(verified)
-        if not party.wrapping.is_owner
-    )
+def is_settled(verified: VerifiedProtector, guardian: Guardian, without: Collection[str] = ()) -> bool:
+    """Whether `move_to` would change nothing."""
+    return pair_of(guardian) in pairs_of(verified) and not _leaving(verified, guardian, without)
 
 
 def move_to(
@@ -42,12 +38,29 @@ def move_to(
 ) -> VerifiedProtector:
     """The protector for `guardian` too, and no longer for those whose fingerprint is in `without`; same transport key.
 
-    Who leaves leaves first: so a guardian can put out one pair of its keys and come in with another. A fingerprint that
-    the protector does not have is passed over. Raises GuardianError, InvalidProtectorError.
+    Fingerprints are SHA-256 of signing or encryption certificates; one that the protector does not have is passed over.
+    The new guardian's own present keys never leave: so a guardian's fingerprint puts out its earlier pairs of keys.
+    Raises GuardianError, InvalidProtectorError.
     """
-    for fingerprint in without:
-        if holds(verified, fingerprint):
-            verified = verify_protector(revoke(verified, owner, fingerprint))
+    while leaving := _leaving(verified, guardian, without):
+        verified = verify_protector(revoke(verified, owner, leaving[0]))
     if pair_of(guardian) not in pairs_of(verified):
         verified = verify_protector(grant(verified, owner, guardian))
     return verified
+
+
+def _leaving(verified: VerifiedProtector, guardian: Guardian, without: Collection[str]) -> list[str]:
+    """Encryption certificates (SHA-256) of the wrappings that are to go."""
+    staying = pair_of(guardian)
+    return [
+        party.encryption_fingerprint
+        for party in parties(verified)
+        if not party.wrapping.is_owner
+        and any(
+            same_fingerprint(named, one)
+            for named in without
+            for one in (party.fingerprint, party.encryption_fingerprint)
+        )
+        and certificates.pair_fingerprint(party.wrapping.signing_certificate, party.wrapping.encryption_certificate)
+        != staying
+    ]

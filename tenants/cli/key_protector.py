@@ -22,6 +22,7 @@ from tenants.cli.guardian import STORE_OPTION
 from tenants.cli.guardian_store import GuardianStore, signing_fingerprints, store_from
 from tenants.cli.owner import EXISTING, WRITABLE, unlock_owner
 from tenants.cli.protector_record import describe, show
+from tenants.cli.regrant import regrant_all
 from tenants.cli.trust import find_guardian
 
 _OWNER = click.option("--owner", type=EXISTING, required=True, help="Your owner guardian file.")
@@ -39,6 +40,9 @@ _FINGERPRINT = re.compile(r"[0-9a-fA-F]{64}")
 @click.group(name="key-protector")
 def key_protector() -> None:
     """Key protectors: who can open what they protect. Only their owner changes that."""
+
+
+key_protector.add_command(regrant_all, "regrant")
 
 
 @key_protector.command()

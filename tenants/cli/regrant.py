@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,13 @@ from portal.cli.failure import FAILED, CliError
 from portal.cli.output import Format, output_option, printable, show_record
 from tenants.cli.files import write_file
 from tenants.cli.guardian import STORE_OPTION
-from tenants.cli.guardian_store import GuardianStore, store_from
+from tenants.cli.guardian_store import GuardianStore, signing_fingerprints, store_from
 from tenants.cli.owner import EXISTING, WRITABLE, unlock_owner
 from tenants.cli.trust import find_guardian
 from tenants.rollover.bundle import FILE_MAX, Bundle, BundleKind, ObjectKind, WantedGuardian, read_bundle, write_bundle
 from tenants.rollover.regranting import LeftOut, Regranted, regrant
 
+_FINGERPRINT = re.compile(r"[0-9a-fA-F]{64}")
 _KINDS = {ObjectKind.VM: "virtual machine", ObjectKind.SHIELDING_DATA: "shielding data"}
 
 
@@ -32,7 +35,7 @@ _KINDS = {ObjectKind.VM: "virtual machine", ObjectKind.SHIELDING_DATA: "shieldin
 @click.option("--guardian", "name", required=True, help="Name of the imported guardian to let in.")
 @click.option(
     "--revoke-old", "old", multiple=True,
-    help="Guardian to put out: its name, or the fingerprint of its signing or encryption certificate. Repeatable.",
+    help="Guardian to put out: a name, for all its keys but its present ones, or a fingerprint. Repeatable.",
 )  # fmt: skip
 @click.option("--out", "-o", type=WRITABLE, required=True, help="Result to write, for the portal.")
 @click.option("--force", is_flag=True, help="Overwrite the file.")
@@ -60,7 +63,7 @@ def regrant_all(
     with work.open("rb") as file:
         bundle = read_bundle(file, BundleKind.WORK)
     _check_wanted(bundle.guardian, guardian, name)
-    without = [_fingerprint(one, known) for one in old]
+    without = [fingerprint for one in old for fingerprint in _fingerprints(one, known)]
     keys = unlock_owner(owner, passphrase_file)
     results: list[Regranted | LeftOut] = []
     for number, item in enumerate(bundle.items, 1):
@@ -102,8 +105,6 @@ def _left_out(result: LeftOut, output: Format) -> Any:
 
 
 def _write(out: Path, bundle: Bundle, force: bool) -> None:
-    import io
-
     target = io.BytesIO()
     write_bundle(target, bundle)
     if len(target.getbuffer()) > FILE_MAX:
@@ -126,9 +127,7 @@ def _check_wanted(wanted: WantedGuardian, guardian: Guardian, name: str) -> None
         )
 
 
-def _fingerprint(text: str, store: GuardianStore) -> str:
-    """A fingerprint as given, or the one of a guardian by its name in the store."""
-    bare = "".join(character for character in text.lower() if character not in " :-\t")
-    if len(bare) == 64 and all(character in "0123456789abcdef" for character in bare):
-        return bare
-    return store.load(text).guardian.fingerprint
+def _fingerprints(text: str, store: GuardianStore) -> tuple[str, ...]:
+    """A fingerprint as given, or all signing certificates of a guardian by its name in the store, earlier ones too."""
+    bare = re.sub(r"[\s:\-]", "", text)
+    return (bare.lower(),) if _FINGERPRINT.fullmatch(bare) else signing_fingerprints(store.load(text).guardian)

@@ -16,7 +16,7 @@ from hgs.keyprotection.certificates import same_fingerprint
 from hgs.keyprotection.errors import KeyProtectionError
 from hgs.keyprotection.guardian import Guardian, GuardianKeys
 from hgs.keyprotection.protector import parse_protector, serialise_protector, verify_protector
-from hgs.keyprotection.succession import holds, move_to, pair_of, pairs_of
+from hgs.keyprotection.succession import is_settled, move_to
 from tenants.rollover.bundle import BundleItem, ObjectKind
 
 
@@ -68,7 +68,7 @@ def _changed(
     verified = pdk.protector if pdk else verify_protector(parse_protector(item.content))
     if not same_fingerprint(verified.owner_fingerprint, owner.guardian.fingerprint):
         return LeftOut(item, "other-owner", "It belongs to another owner guardian.")
-    if pair_of(guardian) in pairs_of(verified) and not any(holds(verified, each) for each in without):
+    if is_settled(verified, guardian, without):
         return LeftOut(item, "current", "It names this guardian already.")
     if pdk is not None:
         return regrant_pdk(pdk, owner, guardian, random_bytes, without)

@@ -97,7 +97,7 @@ class PlayedHost:
         self.starts += 1
         self.protectors[str(vm.pk)] = serialise_protector(rolled)
 
-    def send(self, task: str, kwargs: dict[str, Any], queue: str, countdown: float = 0) -> None:
+    def send(self, task: str, kwargs: dict[str, Any], queue: str, countdown: float = 0) -> None:  # noqa: ARG002 - as the broker's
         """Stands for the broker: what would be sent is kept until `work`."""
         self.sent.append((task, dict(kwargs)))
 

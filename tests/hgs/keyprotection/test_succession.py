@@ -8,7 +8,7 @@ from hgs.keyprotection import certificates
 from hgs.keyprotection.errors import GuardianError, NoWrappingError
 from hgs.keyprotection.guardian import GuardianKeys, guardian_keys_from
 from hgs.keyprotection.protector import VerifiedProtector, new_protector, unwrap, verify_protector
-from hgs.keyprotection.succession import holds, move_to, pair_of, pairs_of
+from hgs.keyprotection.succession import is_settled, move_to, pair_of, pairs_of
 from tests.hgs.keyprotection.guardians import NOW, branch, counted_random, lab, owner, stranger
 
 
@@ -64,7 +64,23 @@ def test_certificates_renewed_with_their_keys_are_the_same_guardian() -> None:
 def test_the_owners_own_wrapping_is_no_guardian() -> None:
     before = made_for(lab())
     assert pair_of(owner().guardian) not in pairs_of(before)
-    assert not holds(before, owner().guardian.fingerprint)
+    assert is_settled(before, lab().guardian, [owner().guardian.fingerprint])
+
+
+def test_a_guardians_fingerprint_puts_out_its_earlier_keys_and_not_its_present_ones() -> None:
+    following = next_pair(lab(), branch())
+    both = move_to(made_for(lab()), owner(), following.guardian)
+    assert pairs_of(both) == (pair_of(lab().guardian), pair_of(following.guardian))
+    alone = move_to(both, owner(), following.guardian, [lab().guardian.fingerprint])
+    assert pairs_of(alone) == (pair_of(following.guardian),)
+    assert is_settled(alone, following.guardian, [lab().guardian.fingerprint])
+    assert not is_settled(both, following.guardian, [lab().guardian.fingerprint])
+
+
+def test_one_pair_can_be_put_out_by_its_encryption_certificate() -> None:
+    old = certificates.fingerprint(lab().guardian.encryption_certificate)
+    after = move_to(made_for(lab()), owner(), branch().guardian, [old])
+    assert pairs_of(after) == (pair_of(branch().guardian),)
 
 
 def test_a_guardian_that_is_not_there_need_not_leave() -> None:
