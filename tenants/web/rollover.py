@@ -261,6 +261,7 @@ class FabricRollover(ObjectListView):
     """For fabric administrators: whose VMs and shielding data name an older guardian, by number alone."""
 
     access, rail, title = Access.FABRIC, "", "key rollover"
+    parent_url_name, parent_label = "web:fabric-home", "overview"
     subtitle = "Only the owners can re-grant their keys; each finds the way in the tenant portal."
     table_class = BehindTable
     empty = Empty("Nothing of any tenant names an older guardian of this fabric.")

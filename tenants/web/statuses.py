@@ -37,7 +37,7 @@ def heartbeat(vm: VirtualMachine, now: datetime) -> Status:
 
 def guardian(outdated: bool) -> Status:
     """Whether an object's key protector names the fabric's present guardian."""
-    return status.warning("Outdated guardian") if outdated else status.running("Current")
+    return status.warning("Outdated") if outdated else status.running("Current")
 
 
 def protection(value: str) -> Status:

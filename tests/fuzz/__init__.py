@@ -28,5 +28,6 @@ HARNESSES: Final = (
     "owner_proofs",
     "state_files",
     "token_keys",
+    "rollover_bundles",
 )
 """One module per family of parsers; each has ``check(data)``, which raises for what must not happen."""

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from io import BytesIO
 from uuid import UUID
 
 from cryptography import x509
@@ -41,6 +42,7 @@ from hgs.wire import certbag, hgsa, kps, rtpm
 from hgs.wire.negotiate import write_header
 from hgs.wire.platform_identifier import PlatformIdentifier, serialise_identifier
 from tenants.owner_proof import Challenge, prove, write_challenge
+from tenants.rollover.bundle import Bundle, BundleItem, BundleKind, ObjectKind, WantedGuardian, write_bundle
 from tests.fuzz.account_data import account_data
 from tests.fuzz.harness import CORPUS
 from tests.fuzz.log_bundles import LOG, members
@@ -296,6 +298,25 @@ def state_files() -> Seeds:
     return {"whole": whole(), "empty": whole(()), "without-log": whole((), replace(HEAD, log=LEFT_OUT)), "begun": begun}
 
 
+def rollover_bundles() -> Seeds:
+    wanted = WantedGuardian("ab" * 32, "cd" * 32)
+    vm = BundleItem(ObjectKind.VM, str(SESSION), "web01", b"<Protector/>")
+    data = BundleItem(ObjectKind.SHIELDING_DATA, str(SESSION), "Web servers (1)", b"<ShieldingData/>")
+    result = replace(vm, replaces=vm.sha256)
+    bundles = {
+        "empty": Bundle(BundleKind.WORK, wanted, ()),
+        "work": Bundle(BundleKind.WORK, wanted, (vm, data)),
+        "result": Bundle(BundleKind.RESULT, wanted, (result,)),
+    }
+    return {name: _written(bundle) for name, bundle in bundles.items()}
+
+
+def _written(bundle: Bundle) -> bytes:
+    target = BytesIO()
+    write_bundle(target, bundle)
+    return target.getvalue()
+
+
 def _windows_log() -> bytes:
     return Boot(identity=HOST.identity.public_key()).log().build().serialise()
 
@@ -330,6 +351,7 @@ SEEDS = (
     owner_proofs,
     state_files,
     token_keys,
+    rollover_bundles,
 )
 
 if __name__ == "__main__":
