@@ -14,15 +14,16 @@ import click
 from hgs.keyprotection import certificates
 from hgs.keyprotection.certificates import grouped
 from hgs.keyprotection.guardian import Guardian
+from hgs.keyprotection.revocation import NOTICE_MAX, parse_notice
 from portal.cli.failure import FAILED, CliError
 from portal.cli.output import Format, output_option, printable, show_record
-from tenants.cli.files import write_file
+from tenants.cli.files import read_limited, write_file
 from tenants.cli.guardian import STORE_OPTION
 from tenants.cli.guardian_store import GuardianStore, signing_fingerprints, store_from
 from tenants.cli.owner import EXISTING, WRITABLE, unlock_owner
 from tenants.cli.trust import find_guardian
 from tenants.rollover.bundle import FILE_MAX, Bundle, BundleKind, ObjectKind, WantedGuardian, read_bundle, write_bundle
-from tenants.rollover.regranting import LeftOut, Regranted, regrant
+from tenants.rollover.regranting import Change, LeftOut, Regranted, guardians_of, regrant
 
 _FINGERPRINT = re.compile(r"[0-9a-fA-F]{64}")
 _KINDS = {ObjectKind.VM: "virtual machine", ObjectKind.SHIELDING_DATA: "shielding data"}
@@ -37,6 +38,10 @@ _KINDS = {ObjectKind.VM: "virtual machine", ObjectKind.SHIELDING_DATA: "shieldin
     "--revoke-old", "old", multiple=True,
     help="Guardian to put out: a name, for all its keys but its present ones, or a fingerprint. Repeatable.",
 )  # fmt: skip
+@click.option(
+    "--notice", "notices", multiple=True, type=EXISTING,
+    help="A revocation notice of yours: what it names is not made valid again. Repeatable.",
+)  # fmt: skip
 @click.option("--out", "-o", type=WRITABLE, required=True, help="Result to write, for the portal.")
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 @STORE_OPTION
@@ -47,6 +52,7 @@ def regrant_all(
     passphrase_file: Path | None,
     name: str,
     old: tuple[str, ...],
+    notices: tuple[Path, ...],
     out: Path,
     force: bool,
     store: Path | None,
@@ -64,16 +70,24 @@ def regrant_all(
         bundle = read_bundle(file, BundleKind.WORK)
     _check_wanted(bundle.guardian, guardian, name)
     without = [fingerprint for one in old for fingerprint in _fingerprints(one, known)]
-    keys = unlock_owner(owner, passphrase_file)
+    revoked = [parse_notice(read_limited(path, NOTICE_MAX)) for path in notices]
+    change = Change(unlock_owner(owner, passphrase_file), guardian, without, revoked)
     results: list[Regranted | LeftOut] = []
     for number, item in enumerate(bundle.items, 1):
-        results.append(result := regrant(item, keys, guardian, os.urandom, without))
+        results.append(result := regrant(item, change, os.urandom))
         word = "re-granted" if isinstance(result, Regranted) else f"left out: {result.reason}"
         click.echo(printable(f"{number} of {len(bundle.items)}: {_KINDS[item.kind]} {item.name}: {word}"), err=True)
-    _finish(bundle, results, out, force, output)
+    _finish(bundle, results, out, force, known, output)
 
 
-def _finish(bundle: Bundle, results: Iterable[Regranted | LeftOut], out: Path, force: bool, output: Format) -> None:
+def _finish(
+    bundle: Bundle,
+    results: Iterable[Regranted | LeftOut],
+    out: Path,
+    force: bool,
+    known: GuardianStore,
+    output: Format,
+) -> None:
     done = [result.item for result in results if isinstance(result, Regranted)]
     left = [result for result in results if isinstance(result, LeftOut)]
     failed = [result for result in left if not result.is_current]
@@ -82,10 +96,14 @@ def _finish(bundle: Bundle, results: Iterable[Regranted | LeftOut], out: Path, f
     record = {
         "path": str(out) if done else "",
         "regranted": len(done),
+        "guardians": _named({fingerprint for item in done for fingerprint in guardians_of(item)}, known),
         "current": len(left) - len(failed),
         "left_out": [_left_out(result, output) for result in failed],
     }
-    fields = (("path", "Result"), ("regranted", "Re-granted"), ("current", "Already current"), ("left_out", "Left out"))
+    fields = (
+        ("path", "Result"), ("regranted", "Re-granted"), ("guardians", "Can be opened by"),
+        ("current", "Already current"), ("left_out", "Left out"),
+    )  # fmt: skip
     show_record(record, fields, output)
     if failed:
         raise CliError(
@@ -95,6 +113,12 @@ def _finish(bundle: Bundle, results: Iterable[Regranted | LeftOut], out: Path, f
         )
     if output == "table" and done:
         click.echo("Upload the result in the portal; the machines' hosts then take it over.")
+
+
+def _named(fingerprints: Iterable[str], known: GuardianStore) -> list[str]:
+    """Everybody whom the owner's signatures let in, by name where it was imported: to be looked at."""
+    names = {one: name for name in known.names() for one in signing_fingerprints(known.load(name).guardian)}
+    return [f"{grouped(one)} ({names.get(one, 'never imported here')})" for one in sorted(fingerprints)]
 
 
 def _left_out(result: LeftOut, output: Format) -> Any:

@@ -34,7 +34,7 @@ from tenants.commands.shielding_data import upload_shielding_data
 from tenants.commands.virtual_machines import create_vm
 from tenants.models import ShieldingData, Subscription, VirtualMachine
 from tenants.rollover.bundle import Bundle, BundleItem, BundleKind, read_bundle, write_bundle
-from tenants.rollover.regranting import Regranted, regrant
+from tenants.rollover.regranting import Change, Regranted, regrant
 from tenants.selectors.rollover import write_work_file
 from tests.cast import SIGNER, Cast
 from tests.fabric.shielding.test_pdk import ANSWER, FILES
@@ -132,9 +132,10 @@ def work_file(actor: Actor) -> bytes:
 def regranted(work: bytes, by: GuardianKeys | None = None, to: GuardianKeys | None = None, *without: str) -> bytes:
     """What the owner makes of a work file offline."""
     bundle = read_bundle(io.BytesIO(work), BundleKind.WORK)
+    change = Change(by or owner(), (to or branch()).guardian, without)
     done: list[BundleItem] = []
     for item in bundle.items:
-        found = regrant(item, by or owner(), (to or branch()).guardian, counted_random(item.id), without)
+        found = regrant(item, change, counted_random(item.id))
         if isinstance(found, Regranted):
             done.append(found.item)
     return result_of(bundle, *done)

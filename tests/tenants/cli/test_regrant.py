@@ -11,6 +11,7 @@ from hgs.keyprotection import certificates
 from hgs.keyprotection.guardian import GuardianKeys
 from hgs.keyprotection.metadata import serialise_metadata
 from hgs.keyprotection.protector import new_protector, parse_protector, serialise_protector, unwrap, verify_protector
+from hgs.keyprotection.revocation import protector_hash, write_notice
 from hgs.keyprotection.succession import pair_of, pairs_of
 from tenants.rollover.bundle import (
     Bundle,
@@ -22,7 +23,7 @@ from tenants.rollover.bundle import (
     write_bundle,
 )
 from tests.fabric.shielding.test_pdk import document
-from tests.hgs.keyprotection.guardians import branch, communications, counted_random, keys_of, lab, owner, stranger
+from tests.hgs.keyprotection.guardians import NOW, branch, communications, counted_random, keys_of, lab, owner, stranger
 from tests.hgs.keyprotection.test_succession import next_pair
 from tests.tenants.cli.conftest import PASSPHRASE, Desk
 
@@ -117,7 +118,25 @@ def test_what_names_the_guardian_already_is_no_failure(desk: Desk) -> None:
     put_work(desk, *done)
     again = desk.gf(*command(desk, "--force", "--output", "json"))
     assert again.exit_code == 0, again.stderr
-    assert json.loads(again.stdout) == {"path": "", "regranted": 0, "current": 1, "left_out": []}
+    said = json.loads(again.stdout)
+    assert said == {"path": "", "regranted": 0, "guardians": [], "current": 1, "left_out": []}
+
+
+def test_whom_the_owners_signature_lets_in_is_shown(desk: Desk) -> None:
+    put_work(desk, vm(1))
+    said = desk.done(*command(desk))
+    assert f"{certificates.grouped(branch().guardian.fingerprint)} (fabric)" in said
+    assert f"{certificates.grouped(lab().guardian.fingerprint)} (never imported here)" in said
+
+
+def test_what_the_owner_revoked_stays_revoked(desk: Desk) -> None:
+    put_work(desk, vm(1), vm(2))
+    verified = verify_protector(parse_protector(vm(1).content))
+    (desk.folder / "notice.xml").write_bytes(write_notice(owner(), [protector_hash(verified)], NOW))
+    done = desk.gf(*command(desk, "--notice", desk.path("notice.xml")))
+    assert done.exit_code == 1
+    assert "web01: You revoked this key protector by a notice." in done.stdout
+    assert [item.name for item in result(desk).items] == ["web02"]
 
 
 def test_json_says_what_was_left_out_and_why(desk: Desk) -> None:

@@ -1,15 +1,18 @@
 """One object of a work file at a time: let in, put out, or left out with its reason."""
 
+from collections.abc import Callable
 from functools import cache
 
 import pytest
 
 from fabric.shielding.pdk import open_pdk, parse_pdk
+from hgs.keyprotection.guardian import GuardianKeys
 from hgs.keyprotection.protector import new_protector, parse_protector, serialise_protector, unwrap, verify_protector
+from hgs.keyprotection.revocation import RevocationNotice, parse_notice, protector_hash, write_notice
 from tenants.rollover.bundle import BundleItem, ObjectKind
-from tenants.rollover.regranting import LeftOut, Regranted, regrant
+from tenants.rollover.regranting import Change, LeftOut, Regranted, guardians_of, regrant
 from tests.fabric.shielding.test_pdk import FILES, document
-from tests.hgs.keyprotection.guardians import branch, counted_random, keys_of, lab, owner
+from tests.hgs.keyprotection.guardians import NOW, branch, counted_random, keys_of, lab, owner, stranger
 
 ID = "00112233-4455-6677-8899-aabbccddeeff"
 
@@ -28,13 +31,13 @@ def data() -> BundleItem:
 
 
 def moved(item: BundleItem, *without: str) -> BundleItem:
-    result = regrant(item, owner(), branch().guardian, counted_random("moved"), without)
+    result = regrant(item, Change(owner(), branch().guardian, without), counted_random("moved"))
     assert isinstance(result, Regranted)
     return result.item
 
 
-def left_out(item: BundleItem) -> LeftOut:
-    result = regrant(item, owner(), branch().guardian, counted_random("left"))
+def left_out(item: BundleItem, *notices: RevocationNotice) -> LeftOut:
+    result = regrant(item, Change(owner(), branch().guardian, notices=notices), counted_random("left"))
     assert isinstance(result, LeftOut)
     return result
 
@@ -64,6 +67,30 @@ def test_an_old_guardian_can_be_put_out(item: object) -> None:
 
 def test_what_belongs_to_somebody_else_is_left_out() -> None:
     assert left_out(vm("stranger")).code == "other-owner"
+
+
+def notice_of(item: BundleItem, by: GuardianKeys) -> RevocationNotice:
+    verified = (
+        parse_pdk(item.content).protector
+        if item.kind is ObjectKind.SHIELDING_DATA
+        else verify_protector(parse_protector(item.content))
+    )
+    return parse_notice(write_notice(by, [protector_hash(verified)], NOW))
+
+
+@pytest.mark.parametrize("item", [vm, data])
+def test_what_its_owner_revoked_is_not_made_valid_again(item: Callable[[], BundleItem]) -> None:
+    assert left_out(item(), notice_of(item(), owner())).code == "revoked"
+
+
+def test_somebody_elses_notice_says_nothing() -> None:
+    change = Change(owner(), branch().guardian, notices=[notice_of(vm(), stranger())])
+    assert isinstance(regrant(vm(), change, counted_random("notice")), Regranted)
+
+
+def test_everybody_who_can_open_a_result_is_named() -> None:
+    assert set(guardians_of(moved(vm()))) == {lab().guardian.fingerprint, branch().guardian.fingerprint}
+    assert guardians_of(moved(data(), lab().guardian.fingerprint)) == (branch().guardian.fingerprint,)
 
 
 def test_what_names_the_guardian_already_is_left_out_as_done() -> None:
