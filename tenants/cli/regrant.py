@@ -34,9 +34,10 @@ _KINDS = {ObjectKind.VM: "virtual machine", ObjectKind.SHIELDING_DATA: "shieldin
 @click.option("--owner", type=EXISTING, required=True, help="Your owner guardian file.")
 @click.option("--passphrase-file", type=EXISTING, help="File whose only line is its passphrase; asked for otherwise.")
 @click.option("--guardian", "name", required=True, help="Name of the imported guardian to let in.")
+@click.option("--keep-old", is_flag=True, help="Leave the guardian's earlier keys in, too.")
 @click.option(
     "--revoke-old", "old", multiple=True,
-    help="Guardian to put out: a name, for all its keys but its present ones, or a fingerprint. Repeatable.",
+    help="Another guardian to put out, by its name or a certificate's fingerprint. Repeatable.",
 )  # fmt: skip
 @click.option(
     "--notice", "notices", multiple=True, type=EXISTING,
@@ -51,6 +52,7 @@ def regrant_all(
     owner: Path,
     passphrase_file: Path | None,
     name: str,
+    keep_old: bool,
     old: tuple[str, ...],
     notices: tuple[Path, ...],
     out: Path,
@@ -58,9 +60,10 @@ def regrant_all(
     store: Path | None,
     output: Format,
 ) -> None:
-    """Let a guardian open every virtual machine and shielding data file in WORK, a file that the portal made.
+    """Move every virtual machine and shielding data file in WORK, a file that the portal made, to a guardian.
 
-    Ends with exit code 1 if anything had to be left out; what could be done is written all the same.
+    Its earlier keys are put out, unless they are to be kept; other guardians stay unless they are named. Ends with
+    exit code 1 if anything had to be left out; what could be done is written all the same.
     """
     if out.exists() and not force:
         raise CliError(f"{out} exists already.", "Choose another name, or overwrite it with --force.")
@@ -69,7 +72,8 @@ def regrant_all(
     with work.open("rb") as file:
         bundle = read_bundle(file, BundleKind.WORK)
     _check_wanted(bundle.guardian, guardian, name)
-    without = [fingerprint for one in old for fingerprint in _fingerprints(one, known)]
+    without = [] if keep_old else list(signing_fingerprints(guardian))
+    without += [fingerprint for one in old for fingerprint in _fingerprints(one, known)]
     revoked = [parse_notice(read_limited(path, NOTICE_MAX)) for path in notices]
     change = Change(unlock_owner(owner, passphrase_file), guardian, without, revoked)
     results: list[Regranted | LeftOut] = []

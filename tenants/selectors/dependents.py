@@ -6,26 +6,28 @@ from django.db.models import Q
 
 from tenants.models import ShieldingData, VirtualMachine, VmState
 from tenants.rollover.bundle import ObjectKind
+from tenants.selectors.rollover import with_outdated
 
 
 def dependents() -> list[dict[str, Any]]:
-    """[{kind, id, name, owner_fingerprint, guardians}], VMs first; nothing secret.
+    """[{kind, id, name, owner_fingerprint, guardians}], what names an older guardian first, then VMs; nothing secret.
 
     `guardians` are the SHA-256 of the encryption certificate of each wrapping but the owner's. A VM whose creation
     failed has no key protector and is not among them.
     """
     has_protector = Q(provisioned=True) | Q(state=VmState.CREATING)
-    vms = VirtualMachine.objects.filter(has_protector).select_related("shielding_data").order_by("pk")
-    found = [_entry(ObjectKind.VM, vm, vm.owner_fingerprint) for vm in vms.iterator()]
-    files = ShieldingData.objects.order_by("pk").iterator()
-    return found + [_entry(ObjectKind.SHIELDING_DATA, data, data.owner_fingerprint) for data in files]
+    vms = with_outdated(VirtualMachine.objects.filter(has_protector).select_related("shielding_data"))
+    files = with_outdated(ShieldingData.objects.all())
+    found = [(vm.outdated, _entry(ObjectKind.VM, vm)) for vm in vms.order_by("pk").iterator()]  # type: ignore[attr-defined]
+    found += [(data.outdated, _entry(ObjectKind.SHIELDING_DATA, data)) for data in files.order_by("pk").iterator()]  # type: ignore[attr-defined]
+    return [entry for _, entry in sorted(found, key=lambda one: not one[0])]
 
 
-def _entry(kind: ObjectKind, row: VirtualMachine | ShieldingData, owner_fingerprint: str) -> dict[str, Any]:
+def _entry(kind: ObjectKind, row: VirtualMachine | ShieldingData) -> dict[str, Any]:
     return {
         "kind": kind.value,
         "id": str(row.pk),
         "name": row.name,
-        "owner_fingerprint": owner_fingerprint,
-        "guardians": [named["encryption"] for named in row.guardians if named.get("encryption")],
+        "owner_fingerprint": row.owner_fingerprint,
+        "guardians": list(dict.fromkeys(named["encryption"] for named in row.guardians if named.get("encryption"))),
     }

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import IO, Any, TypeVar
 from uuid import UUID
 
-from django.db.models import BooleanField, Count, ExpressionWrapper, Model, Q, QuerySet, Value
+from django.db.models import BooleanField, Count, ExpressionWrapper, Q, QuerySet
 
 from fabric.models import GuardianInForce
 from fabric.selectors.guardian import guardian_in_force
@@ -20,7 +20,7 @@ from tenants.rollover.bundle import Bundle, BundleItem, BundleKind, ObjectKind, 
 from tenants.rollover.errors import BundleError
 from tenants.selectors.virtual_machines import virtual_machines
 
-Row = TypeVar("Row", bound=Model)
+Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 
 class ItemState(StrEnum):
@@ -95,13 +95,10 @@ def is_outdated() -> Q:
     return ~Q(guardian_pairs__contains=guardian.pair) if guardian else Q(pk__in=[])
 
 
-def with_outdated(rows: QuerySet[Row]) -> QuerySet[Row]:
+def with_outdated(rows: Rows) -> Rows:
     """The rows with `outdated`: whether each names an older guardian."""
-    guardian = guardian_in_force()
-    if guardian is None:
-        return rows.annotate(outdated=Value(False, output_field=BooleanField()))
-    condition = ExpressionWrapper(~Q(guardian_pairs__contains=guardian.pair), output_field=BooleanField())
-    return rows.annotate(outdated=condition)
+    annotated: Any = rows.annotate(outdated=ExpressionWrapper(is_outdated(), output_field=BooleanField()))
+    return annotated  # type: ignore[no-any-return]
 
 
 def outdated_files(actor: Actor) -> QuerySet[ShieldingData]:

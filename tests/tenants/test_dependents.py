@@ -19,7 +19,7 @@ from portal.kernel.errors import Unavailable
 from tenants import tasks
 from tenants.commands.dependents import TASK, report_dependents
 from tenants.commands.virtual_machines import create_vm, new_job
-from tenants.models import ProtectorState, ShieldingData, VmKeyProtector
+from tenants.models import ProtectorState, ShieldingData, VirtualMachine, VmKeyProtector
 from tenants.schedule import BEAT_SCHEDULE
 from tenants.selectors.dependents import dependents
 from tenants.steps import REPLACE_PROTECTOR
@@ -84,6 +84,31 @@ def test_the_whole_list_goes_to_hgs_in_one_request(cast: Cast) -> None:
     assert (request.method, request.url.path) == ("PUT", "/fabric/v1/dependents")
     assert request.headers["Authorization"] == "Bearer token"
     assert json.loads(request.content) == {"dependents": dependents()}
+
+
+def test_of_a_larger_fabric_hgs_hears_first_what_names_an_older_guardian(cast: Cast) -> None:
+    with hgs_has(lab()):
+        data = upload(cast, "older")
+        PlayedHost().make(cast, data)
+    with hgs_has(branch()) as present:
+        ShieldingData.objects.update(guardian_pairs=present.pair)
+        told: list[Any] = []
+        with (
+            patch("tenants.commands.dependents.MOST", 1),
+            patch.object(FabricClient, "report_dependents", lambda _, found: told.extend(found)),
+        ):
+            assert report_dependents() == 1
+        assert [one["kind"] for one in told] == ["vm"]
+        VirtualMachine.objects.update(guardian_pairs=present.pair)
+        ShieldingData.objects.update(guardian_pairs="")
+        assert [one["kind"] for one in dependents()] == ["shielding-data", "vm"]
+
+
+def test_a_certificate_that_two_wrappings_share_is_named_once(cast: Cast) -> None:
+    with hgs_has(lab()):
+        upload(cast)
+    ShieldingData.objects.update(guardians=[{"fingerprint": "a", "encryption": "y"}, {"encryption": "y"}, {}])
+    assert [one["guardians"] for one in dependents()] == [["y"]]
 
 
 def test_a_refusal_of_hgs_is_an_error_of_its_client() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from fabric.shielding.pdk import parse_pdk
 from hgs.keyprotection import certificates
-from hgs.keyprotection.guardian import GuardianKeys
+from hgs.keyprotection.guardian import GuardianKeys, guardian_keys_from
 from hgs.keyprotection.metadata import serialise_metadata
 from hgs.keyprotection.protector import new_protector, parse_protector, serialise_protector, unwrap, verify_protector
 from hgs.keyprotection.revocation import protector_hash, write_notice
@@ -146,7 +146,7 @@ def test_json_says_what_was_left_out_and_why(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("named", ["lab", "signing", "encryption"])
-def test_an_old_guardian_is_put_out_by_name_or_fingerprint(desk: Desk, named: str) -> None:
+def test_another_guardian_is_put_out_by_name_or_fingerprint(desk: Desk, named: str) -> None:
     desk.import_lab()
     fingerprints = {
         "lab": "lab",
@@ -160,13 +160,35 @@ def test_an_old_guardian_is_put_out_by_name_or_fingerprint(desk: Desk, named: st
     assert pairs_of(parse_pdk(two.content).protector) == (pair_of(branch().guardian),)
 
 
-def test_the_fabrics_earlier_keys_are_put_out_by_its_own_name(desk: Desk) -> None:
-    following = next_pair(lab(), branch())
-    import_guardian(desk, "here", following)
-    put_work(desk, vm(1), wanted=following)
-    desk.done(*command(desk, "--revoke-old", "here", guardian="here"))
+def following() -> list[GuardianKeys]:
+    """What may follow the first keys: another encryption key, or another of both, the old signing key known still."""
+    new = branch().guardian
+    both = guardian_keys_from(
+        "fabric", new.signing_certificate, branch().signing_key, new.encryption_certificate, branch().encryption_key,
+        [lab().guardian.signing_certificate],
+    )  # fmt: skip
+    return [next_pair(lab(), branch()), both]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_guardians_own_earlier_keys_are_put_out(desk: Desk, number: int) -> None:
+    keys = following()[number]
+    import_guardian(desk, "here", keys)
+    put_work(desk, vm(1), data(), wanted=keys)
+    desk.done(*command(desk, guardian="here"))
+    one, two = result(desk).items
+    assert pairs_of(verify_protector(parse_protector(one.content))) == (pair_of(keys.guardian),)
+    assert pairs_of(parse_pdk(two.content).protector) == (pair_of(keys.guardian),)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_guardians_own_earlier_keys_can_be_kept(desk: Desk, number: int) -> None:
+    keys = following()[number]
+    import_guardian(desk, "here", keys)
+    put_work(desk, vm(1), wanted=keys)
+    desk.done(*command(desk, "--keep-old", guardian="here"))
     (one,) = result(desk).items
-    assert pairs_of(verify_protector(parse_protector(one.content))) == (pair_of(following.guardian),)
+    assert pairs_of(verify_protector(parse_protector(one.content))) == (pair_of(lab().guardian), pair_of(keys.guardian))
 
 
 def test_a_portal_cannot_choose_whom_the_owner_lets_in(desk: Desk) -> None:
