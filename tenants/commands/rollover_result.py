@@ -17,12 +17,13 @@ from hgs.keyprotection.protector import parse_protector, verify_protector
 from portal.kernel import audit
 from portal.kernel.actor import Actor
 from portal.kernel.errors import Conflict, DomainError, Invalid, NotFound
+from portal.kernel.models import Job
 from portal.kernel.policy import require
 from tenants.commands.dependents import report_soon
 from tenants.commands.rollover import begin_job
 from tenants.commands.virtual_machines import scope_of
-from tenants.models import ProtectorState, ShieldingData, Subscription, VmKeyProtector
-from tenants.pdk_file import NamedGuardian, guardians_of, joined_pairs, read_pdk
+from tenants.models import ProtectorState, ShieldingData, Subscription, VirtualMachine, VmKeyProtector
+from tenants.pdk_file import NamedGuardian, PdkFacts, guardians_of, joined_pairs, read_pdk
 from tenants.policy import decide_regrant, decide_replace_shielding_data
 from tenants.rollover.bundle import BundleItem, BundleKind, ObjectKind, read_bundle
 from tenants.rollover.errors import BundleError
@@ -30,6 +31,7 @@ from tenants.selectors.rollover import require_guardian
 from tenants.selectors.virtual_machines import virtual_machines
 from tenants.steps import REPLACE_PROTECTOR
 
+_ALREADY = "It names the present guardian already."
 AGAIN = "Get a new work file, re-grant it and upload that result."
 
 
@@ -91,12 +93,17 @@ def _take_file(actor: Actor, item: BundleItem, guardian: GuardianInForce) -> Ite
     Subscription.objects.select_for_update().get(pk=data.subscription_id)
     data.refresh_from_db()
     require(decide_replace_shielding_data(actor, data))
-    if data.blob_id == item.sha256:
-        return ItemResult(item.kind, item.id, data.name, Outcome.UNCHANGED, message="It is in place already.")
+    if data.blob_id == item.sha256 or (data.blob_id != item.replaces and _is_current(data, guardian)):
+        return ItemResult(item.kind, item.id, data.name, Outcome.UNCHANGED, message=_ALREADY)
     if data.blob_id != item.replaces:
         raise Conflict("shielding-data-changed", "It was replaced since the work file was made.", AGAIN)
     facts = read_pdk(item.content)
     _check(data.owner_fingerprint, facts.owner_fingerprint, facts.guardians, guardian)
+    _put_in_place(actor, data, item, facts)
+    return ItemResult(item.kind, item.id, data.name, Outcome.DONE, message="It names the present guardian now.")
+
+
+def _put_in_place(actor: Actor, data: ShieldingData, item: BundleItem, facts: PdkFacts) -> None:
     with library.receive([item.content], BlobKind.SHIELDING_DATA) as received:
         before, data.blob = data.blob_id, library.keep(received)
     data.policy, data.owner_name, data.qualifiers = facts.policy, facts.owner_name, facts.qualifiers
@@ -109,7 +116,6 @@ def _take_file(actor: Actor, item: BundleItem, guardian: GuardianInForce) -> Ite
     )  # fmt: skip
     transaction.on_commit(lambda: library.drop_if_unused(before))
     report_soon()
-    return ItemResult(item.kind, item.id, data.name, Outcome.DONE, message="It names the present guardian now.")
 
 
 def _take_protector(actor: Actor, item: BundleItem, guardian: GuardianInForce) -> ItemResult:
@@ -117,14 +123,24 @@ def _take_protector(actor: Actor, item: BundleItem, guardian: GuardianInForce) -
     if vm is None:
         raise _unknown(item)
     kept = VmKeyProtector.objects.select_for_update().filter(pk=vm.pk).first()
-    if kept is not None and kept.replacement_sha256 == item.sha256 and kept.state == ProtectorState.REPLACED:
-        return ItemResult(item.kind, item.id, vm.name, Outcome.UNCHANGED, message="It is in place already.")
+    fetched = kept is not None and kept.sha256 == item.replaces
+    if not fetched and _is_current(vm, guardian):
+        return ItemResult(item.kind, item.id, vm.name, Outcome.UNCHANGED, message=_ALREADY)
     require(decide_regrant(actor, vm))
     if kept is not None and kept.under_way:
         raise Conflict("protector-busy", "Its host is at work on its key protector.", "Wait until that is done.")
-    if kept is None or not kept.document or kept.sha256 != item.replaces:
+    if kept is None or not fetched or not kept.document:
         raise Conflict("protector-outdated", "It was started since the work file was made, or fetched again.", AGAIN)
     guardians = _guardians_of(item, vm.owner_fingerprint, guardian)
+    job = _begin_replacement(actor, vm, kept, item, guardians)
+    return ItemResult(
+        item.kind, item.id, vm.name, Outcome.STARTED, message="Its host is taking it over.", job_id=job.pk
+    )
+
+
+def _begin_replacement(
+    actor: Actor, vm: VirtualMachine, kept: VmKeyProtector, item: BundleItem, guardians: list[NamedGuardian]
+) -> Job:
     job = begin_job(
         actor, vm, kept, REPLACE_PROTECTOR, ProtectorState.REPLACING,
         replacement_sha256=item.sha256, replacement_guardians=guardians,
@@ -137,9 +153,11 @@ def _take_protector(actor: Actor, item: BundleItem, guardian: GuardianInForce) -
         scope=scope_of(vm.subscription_id), summary=f"Uploaded a re-granted key protector for {vm.name}",
         data={"sha256": item.sha256, "before": item.replaces},
     )  # fmt: skip
-    return ItemResult(
-        item.kind, item.id, vm.name, Outcome.STARTED, message="Its host is taking it over.", job_id=job.pk
-    )
+    return job
+
+
+def _is_current(row: ShieldingData | VirtualMachine, guardian: GuardianInForce) -> bool:
+    return guardian.pair in row.guardian_pairs.split()
 
 
 def _guardians_of(item: BundleItem, owner_fingerprint: str, guardian: GuardianInForce) -> list[NamedGuardian]:

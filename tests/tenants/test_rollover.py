@@ -21,7 +21,7 @@ from portal.kernel.audit import verify_chain
 from portal.kernel.errors import Conflict, Invalid, Unavailable
 from portal.kernel.models import AuditEvent, Job
 from tenants.commands.power import start_vm, stop_vm
-from tenants.commands.rollover import prepare_rollover
+from tenants.commands.rollover import forget_export, prepare_rollover
 from tenants.commands.rollover_result import ItemResult, Outcome, apply_rollover
 from tenants.commands.virtual_machines import create_vm
 from tenants.models import ShieldingData, VirtualMachine, VmKeyProtector, VmState
@@ -226,6 +226,9 @@ def test_uploading_the_same_result_twice_changes_nothing(
     after(apply, cast, result)
     again = after(apply, cast, result)
     assert {one.outcome for one in again.values()} == {Outcome.UNCHANGED}
+    host.start(vm, branch())
+    forget_export(vm.pk)
+    assert {one.outcome for one in after(apply, cast, result).values()} == {Outcome.UNCHANGED}
 
 
 def test_a_host_that_lost_the_job_leaves_it_to_be_done_again_with_the_same_result(
