@@ -1,5 +1,6 @@
 """Pages: a tenant's shielding data files."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import django_tables2 as tables
@@ -18,7 +19,7 @@ from tenants.commands.shielding_data import remove_shielding_data, upload_shield
 from tenants.matching import fits
 from tenants.models import ShieldingData
 from tenants.policy import decide_remove_shielding_data
-from tenants.selectors.rollover import with_outdated
+from tenants.selectors.rollover import outdated_files, with_outdated
 from tenants.selectors.scope import current_subscription
 from tenants.web import statuses
 from tenants.web.key_account import SHIELDING_DATA_PIVOTS
@@ -58,6 +59,9 @@ class ShieldingDataList(ObjectListView):
 
     def get_rows(self) -> QuerySet[ShieldingData]:
         return _files(self)
+
+    def hidden_columns(self) -> Sequence[str]:
+        return () if outdated_files(self.actor).exists() else ("guardian",)
 
     def get_extra_buttons(self) -> list[CommandButton]:
         return [

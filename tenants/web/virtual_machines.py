@@ -23,7 +23,7 @@ from tenants.commands.virtual_machines import NAME_RULE, create_vm
 from tenants.models import ShieldingData, VirtualMachine, VmState
 from tenants.quota import usage_of
 from tenants.selectors.key_account import entries_of_vm
-from tenants.selectors.rollover import with_outdated
+from tenants.selectors.rollover import outdated_vms, with_outdated
 from tenants.selectors.scope import current_subscription
 from tenants.selectors.virtual_machines import virtual_machines
 from tenants.web import statuses
@@ -68,6 +68,9 @@ class VmList(ObjectListView):
 
     def get_rows(self) -> QuerySet[VirtualMachine]:
         return with_outdated(virtual_machines(self.actor))
+
+    def hidden_columns(self) -> Sequence[str]:
+        return () if outdated_vms(self.actor).exists() else ("guardian",)
 
 
 class _VmPage(ObjectDetailView):

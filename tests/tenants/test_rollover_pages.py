@@ -90,6 +90,8 @@ def test_a_page_of_a_fabric_without_a_rollover_says_nothing(page: Client, cast: 
     with hgs_has(lab()):
         host.make(cast, upload(cast))
         assert "older guardian" not in text_of(page, "vms")
+        for name in ("vms", "shielding-data"):
+            assert "Current" not in text_of(page, name)  # a column that has nothing to say is not there
         assert "Nothing to do" in text_of(page, "rollover")
     GuardianInForce.objects.all().delete()
     assert "has not heard of" in text_of(page, "rollover")
@@ -255,7 +257,7 @@ def test_rows_of_earlier_versions_are_read_again_from_their_files(cast: Cast, vm
     old = [{"name": "lab", "fingerprint": lab().guardian.fingerprint}]
     ShieldingData.objects.update(guardians=old, guardian_pairs="")
     VirtualMachine.objects.update(guardians=[], guardian_pairs="")
-    migration = importlib.import_module("tenants.migrations.0003_guardians_of_earlier_rows")
+    migration = importlib.import_module("tenants.migrations.0004_guardians_of_earlier_rows")
     migration.read_again(apps, None)
     assert list(ShieldingData.objects.values("guardians", "guardian_pairs")) == before
     assert list(VirtualMachine.objects.values("guardians", "guardian_pairs")) == before
@@ -268,7 +270,7 @@ def test_a_row_whose_file_cannot_be_read_stays_and_counts_as_outdated(
     data.blob.path.write_bytes(b"damaged")
     old = [{"name": "lab", "fingerprint": lab().guardian.fingerprint}]
     ShieldingData.objects.update(guardians=old, guardian_pairs="")
-    importlib.import_module("tenants.migrations.0003_guardians_of_earlier_rows").read_again(apps, None)
+    importlib.import_module("tenants.migrations.0004_guardians_of_earlier_rows").read_again(apps, None)
     assert ShieldingData.objects.get().guardians == old
     assert "Outdated" in text_of(page, "shielding-data-file", data.pk)
 

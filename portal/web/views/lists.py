@@ -68,6 +68,10 @@ class ObjectListView(ShellView):
     def row_key(self, row: Any) -> str:
         return str(row.pk)
 
+    def hidden_columns(self) -> Sequence[str]:
+        """Columns of the table that have nothing to say now."""
+        return ()
+
     def get_extra_buttons(self) -> Sequence[CommandButton]:
         """Buttons that need no selection, shown before those that do."""
         return ()
@@ -109,6 +113,8 @@ class ObjectListView(ShellView):
 
     def _table(self, rows: Iterable[Any]) -> BaseTable:
         table = self.table_class(rows, request=self.request)
+        for name in self.hidden_columns():
+            table.columns.hide(name)
         RequestConfig(self.request, paginate={"per_page": self._page_size(), "silent": True}).configure(table)
         return table
 
