@@ -1,5 +1,9 @@
 """Telling HGS what depends on which of its keys, so that its administrators remove none that is still needed."""
 
+import json
+from itertools import accumulate
+from typing import Any
+
 import structlog
 
 from fabric.dispatch import enqueue
@@ -10,6 +14,7 @@ log = structlog.get_logger(__name__)
 TASK = "tenants.report_dependents"
 SOON_SECONDS = 5
 MOST = 10_000
+BYTES_MOST = 4 * 2**20 - 1024
 
 
 def report_soon() -> None:
@@ -20,11 +25,19 @@ def report_soon() -> None:
 def report_dependents() -> int:
     """Send HGS the whole list; returns its length. Raises `Conflict` or `Unavailable` from HGS.
 
-    HGS takes `MOST`. Of a larger fabric it hears what names an older guardian first; our log says how many were cut.
+    HGS takes `MOST` in at most `BYTES_MOST`. Of a larger fabric it hears what names an older guardian first; our log says
+    how many were cut.
     """
     found = dependents()
-    if len(found) > MOST:
-        log.warning("dependents-cut", left_out=len(found) - MOST)
+    told = found[: _fitting(found)]
+    if len(told) < len(found):
+        log.warning("dependents-cut", left_out=len(found) - len(told))
     with fabric_client() as hgs:
-        hgs.report_dependents(found[:MOST])
-    return min(len(found), MOST)
+        hgs.report_dependents(told)
+    return len(told)
+
+
+def _fitting(found: list[dict[str, Any]]) -> int:
+    """How many of the first ones HGS takes in one request."""
+    sizes = accumulate(len(json.dumps(entry)) + 2 for entry in found[:MOST])
+    return sum(size <= BYTES_MOST for size in sizes)

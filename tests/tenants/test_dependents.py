@@ -7,11 +7,13 @@ from unittest.mock import patch
 
 import httpx2
 import pytest
+from django.utils import timezone
 
 from fabric.commands.jobs import finish_job
 from fabric.messages import HostError
 from fabric.models import OutgoingMessage
 from hgs.client import FabricClient, HgsRefused
+from hgs.commands.dependents import record_dependents
 from hgs.keyprotection import certificates
 from hgs.keyprotection.guardian import GuardianKeys
 from portal.celery import app
@@ -25,6 +27,7 @@ from tenants.selectors.dependents import dependents
 from tenants.steps import REPLACE_PROTECTOR
 from tests.cast import Cast
 from tests.hgs.keyprotection.guardians import branch, lab, owner
+from tests.hgs.service.conftest import FABRIC
 from tests.tenants.rolling import PlayedHost, hgs_has, upload
 
 
@@ -104,11 +107,30 @@ def test_of_a_larger_fabric_hgs_hears_first_what_names_an_older_guardian(cast: C
         assert [one["kind"] for one in dependents()] == ["shielding-data", "vm"]
 
 
+def test_the_list_is_no_longer_than_a_request_to_hgs(cast: Cast) -> None:
+    with hgs_has(lab()):
+        PlayedHost().make(cast, upload(cast))
+    told: list[Any] = []
+    with (
+        patch("tenants.commands.dependents.BYTES_MOST", len(json.dumps(dependents()[0])) + 2),
+        patch.object(FabricClient, "report_dependents", lambda _, found: told.extend(found)),
+    ):
+        assert report_dependents() == 1
+    assert told == dependents()[:1]
+
+
 def test_a_certificate_that_two_wrappings_share_is_named_once(cast: Cast) -> None:
     with hgs_has(lab()):
         upload(cast)
     ShieldingData.objects.update(guardians=[{"fingerprint": "a", "encryption": "y"}, {"encryption": "y"}, {}])
     assert [one["guardians"] for one in dependents()] == [["y"]]
+
+
+def test_hgs_takes_the_list_as_it_is(cast: Cast) -> None:
+    with hgs_has(lab()):
+        PlayedHost().make(cast, upload(cast, "Web servers (1)"))
+    kept = record_dependents(FABRIC, json.loads(json.dumps(dependents())), timezone.now())
+    assert kept.dependents == dependents()
 
 
 def test_a_refusal_of_hgs_is_an_error_of_its_client() -> None:
