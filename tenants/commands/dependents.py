@@ -25,8 +25,8 @@ def report_soon() -> None:
 def report_dependents() -> int:
     """Send HGS the whole list; returns its length. Raises `Conflict` or `Unavailable` from HGS.
 
-    HGS takes `MOST` in at most `BYTES_MOST`. Of a larger fabric it hears what names an older guardian first; our log says
-    how many were cut.
+    HGS takes `MOST` in at most `BYTES_MOST`. Of a larger fabric it hears first what names an older guardian; our
+    log says how many were cut.
     """
     found = dependents()
     told = found[: _fitting(found)]
