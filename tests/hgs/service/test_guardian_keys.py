@@ -633,3 +633,20 @@ def test_imported_keys_hold_each_other(initialised: None, clock: Clock) -> None:
         commands.disable_key(ADMIN, signing)
     used_by(primary(ENCRYPTION), clock)
     assert guardian_key_view(signing, clock.now).dependents.count == 1
+
+
+def test_a_machine_moves_from_the_old_key_to_the_new_one_with_its_next_release(
+    client: Client, certificate: bytes, clock: Clock
+) -> None:
+    vm, old = uuid4(), primary(ENCRYPTION)
+    before = published()
+    protector, _ = new_protector(owner(), [before], os.urandom)
+    assert roll(client, protector, certificate, HTTP_VIRTUAL_MACHINE=str(vm))[1].status_code == 200
+    clock.forward(minutes=1)
+    commands.new_pair(ADMIN, primary=True)
+    assert [one.id for one in guardian_key_view(old, clock.now).dependents.first] == [str(vm)]
+    granted, _ = new_protector(owner(), [before, published()], os.urandom)
+    assert roll(client, granted, certificate, HTTP_VIRTUAL_MACHINE=str(vm))[1].status_code == 200
+    assert guardian_key_view(old, clock.now).dependents.count == 0
+    assert guardian_key_view(primary(ENCRYPTION), clock.now).dependents.count == 1
+    commands.remove_keys(ADMIN, old)

@@ -1,6 +1,8 @@
 """A guardian whose keys are in a real token: added, published, used over HTTP; and nothing half-made where it fails."""
 
 import os
+import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +27,8 @@ from portal.kernel.models import AuditEvent
 from tests.hgs.keyprotection.guardians import NOW, branch, lab, owner
 from tests.hgs.service.conftest import ADMIN, Clock, Trusting
 from tests.hgs.service.hosts import Host, roll
-from tests.hgs.tokens import PIN, Token, forget, needs_token
+from tests.hgs.service.node import Node
+from tests.hgs.tokens import MODULE, PIN, Token, forget, needs_token
 
 pytestmark = needs_token
 
@@ -196,3 +199,42 @@ def test_removing_it_leaves_it_in_the_token(pair: list[ServiceKey], clock: Clock
     assert not ServiceKey.objects.exclude(pkcs11_uri="").exists()
     assert ServiceKey.objects.filter(purpose=KeyPurpose.GUARDIAN_SIGNING).count() == 1
     pkcs11.answers(pair[0].pkcs11_uri)
+
+
+# ---- a node of its own ---------------------------------------------------------------------------------------------
+
+
+class TokenNode(Node):
+    """A node whose environment names the token."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        found = {"HGS_PKCS11_MODULE": MODULE, "HGS_PKCS11_PIN_FILE": str(self.folder / "pin")}
+        return super().environment | found | {"SOFTHSM2_CONF": os.environ["SOFTHSM2_CONF"]}
+
+
+@pytest.mark.usefixtures("made_token")
+def test_every_process_of_a_node_signs_in_to_the_token_for_itself(
+    tmp_path: Path, token_key_uri: str, second_token_key_uri: str
+) -> None:
+    node = TokenNode(tmp_path)
+    (tmp_path / "pin").write_text(f"{PIN}\n")
+    node.gf("init", "--trust-tpm", "--name", "lab")
+    for use, uri in (("signing", token_key_uri), ("encryption", second_token_key_uri)):
+        assert "tenants get" in node.gf("key", "add", "--type", use, "--pkcs11", uri, "--primary")
+    node.start()
+    try:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        signatures = set()
+        for _ in range(12):
+            with opener.open(node.url + kps.METADATA_PATH, timeout=30) as response:
+                guardian = parse_metadata(response.read()).verify("lab").guardian
+            signatures.add(guardian.encryption_certificate_signature.value)
+        assert node.status("/readyz") == 200
+    finally:
+        node.stop()
+    rows = {row["use"]: row for row in node.gf_json("key", "list") if row["state"] == "primary"}
+    assert rows["signing"]["fingerprint"] == guardian.fingerprint
+    assert rows["encryption"]["pkcs11_uri"] == second_token_key_uri
+    assert 1 <= len(signatures) <= 4  # one for each process that was asked
+    assert PIN not in node.log
