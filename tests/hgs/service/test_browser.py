@@ -276,7 +276,7 @@ def test_a_pair_is_taken_out_of_use_after_reading_what_is_lost(open_page: Open, 
     page.get_by_role("link", name="Certificates").click()
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name=f"Remove… {old.fingerprint[:8]}"))
     row.get_by_role("link", name=re.compile("Remove")).click()
-    expect(page.get_by_text("3 virtual machines and 1 shielding data file would not open without it.")).to_be_visible()
+    expect(page.get_by_text("4 virtual machines and 1 shielding data file would not open without it.")).to_be_visible()
     expect(page.get_by_role("cell", name="web-01")).to_be_visible()
     page.get_by_label(re.compile("^Type ")).fill("something else")
     page.get_by_role("button", name="Remove it").click()
@@ -284,7 +284,7 @@ def test_a_pair_is_taken_out_of_use_after_reading_what_is_lost(open_page: Open, 
     page.get_by_role("link", name=f"Remove… {old.fingerprint[:8]}").click()
     page.get_by_label(re.compile("^Type ")).fill(old.fingerprint[:8])
     page.get_by_role("button", name="Remove it").click()
-    expect(page.get_by_text("Lost with it: 3 virtual machines and 1 shielding data file.")).to_be_visible()
+    expect(page.get_by_text("Lost with it: 4 virtual machines and 1 shielding data file.")).to_be_visible()
     assert not ServiceKey.objects.filter(pk=old.pk).exists()
 
 
