@@ -96,9 +96,8 @@ def commit(batch: Sequence[Entry], log: LogKey) -> None:
     with orderly_transaction():
         size, frontier = _locked_head()
         leaves = [_leaf(entry) for entry in batch]
-        for index, (entry, leaf) in enumerate(zip(batch, leaves, strict=True), start=size):
-            _RELEASE.save(_row(entry, index))
-            _LEAF.save(LogLeaf(index=index, leaf=leaf))
+        _RELEASE.save_all([_row(entry, index) for index, entry in enumerate(batch, start=size)])
+        _LEAF.save_all([LogLeaf(index=index, leaf=leaf) for index, leaf in enumerate(leaves, start=size)])
         hashes = [leaf_hash(leaf) for leaf in leaves]
         frontier.extend(hashes)
         _keep_tiles(size, hashes)

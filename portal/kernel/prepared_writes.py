@@ -3,6 +3,7 @@
 A row is written as its model says: each field gives the value that the database gets. Signals are not sent.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -29,6 +30,15 @@ class PreparedInsert(Generic[_M]):
                 (row.pk,) = cursor.fetchone()
         row._state.adding = False
         row._state.db = DEFAULT_DB_ALIAS
+
+    def save_all(self, rows: Sequence[_M]) -> None:
+        """Insert rows whose keys are set, by one statement for all. Raises what the database raises."""
+        database = connections[DEFAULT_DB_ALIAS]
+        values = [
+            [field.get_db_prep_save(field.pre_save(row, True), database) for field in self._fields] for row in rows
+        ]
+        with database.cursor() as cursor:
+            cursor.executemany(self._sql, values)
 
     @cached_property
     def _has_number(self) -> bool:
