@@ -110,6 +110,7 @@ def test_its_pages_are_accessible(
         look(page, f"rollover-{name}-{tag}")
     page.goto("/key-rollover/fetch/")
     page.get_by_role("button", name="Fetch").click()
+    expect(page.get_by_text("Being fetched").first).to_be_visible()
     look(page, f"rollover-fetching-{tag}")
     kwargs = next(kwargs for task, kwargs in host.sent if task == "host.export_protector")
     finish_job(
@@ -123,6 +124,7 @@ def test_its_pages_are_accessible(
     page.goto("/key-rollover/upload/")
     page.locator("input[type=file]").set_input_files(tmp_path / "done.zip")
     page.get_by_role("button", name="Upload").click()
+    expect(page.get_by_text("2 were not taken")).to_be_visible()
     look(page, f"rollover-results-{tag}")
     console = open_page(cast.admin, size=size, scheme=scheme)
     for name, address in (("overview", "/fabric/"), ("behind", "/fabric/key-rollover/")):
