@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 TASK = "tenants.report_dependents"
 SOON_SECONDS = 5
 MOST = 10_000
-BYTES_MOST = 4 * 2**20 - 1024
+BYTES_MOST = 7 * 2**20 - 1024
 
 
 def report_soon() -> None:
