@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -30,6 +30,8 @@ from portal.kernel.prepared_writes import PreparedInsert, PreparedUpdate
 
 _MOST: Final = 64
 """Entries of one transaction."""
+_PATIENCE: Final = 0.012
+"""Seconds at most that an entry waits for others which are on their way."""
 _HEAD: Final = Prepared(lambda: LogHead.objects.select_for_update().filter(pk=1).values_list("size", "frontier"))
 _NEW_HEAD: Final = PreparedUpdate(LogHead, "size", "frontier", "checkpoint")
 _RELEASE: Final = PreparedInsert(KeyRelease)
@@ -49,46 +51,86 @@ class Entry:
     failure: BaseException | None = None
 
 
-_waiting: list[Entry] = []
-_guard, _committing = threading.Lock(), threading.Lock()
+class _Queue:
+    """The entries of this process that wait to be committed, and how many more are on their way."""
+
+    def __init__(self) -> None:
+        self.committing = threading.Lock()
+        self._changed = threading.Condition()
+        self._waiting: list[Entry] = []
+        self._coming = 0
+
+    def expect(self, change: int) -> None:
+        """One more is on its way, or (-1) one is not any more."""
+        with self._changed:
+            self._coming += change
+            self._changed.notify_all()
+
+    def put(self, entry: Entry) -> None:
+        """What was on its way is here."""
+        with self._changed:
+            self._waiting.append(entry)
+            self._coming -= 1
+            self._changed.notify_all()
+
+    def take(self) -> list[Entry]:
+        """What waits by now. Those on their way are waited for, a moment, since a transaction for all costs less."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._coming <= 0 or len(self._waiting) >= _MOST, _PATIENCE)
+            batch = self._waiting[:_MOST]
+            del self._waiting[:_MOST]
+        return batch
 
 
-def append(event: KeyEvent, owner_certificate: bytes | None, log: LogKey) -> UUID:
-    """Log an event for its proven owner (the signing certificate, DER; None: nobody's); the id of its row.
+_queue = _Queue()
 
-    Returns once it is committed. Raises DatabaseError.
-    """
-    entry = Entry(event, owner_certificate)
-    if transaction.get_connection().in_atomic_block:  # whoever is in a transaction already commits for himself
-        commit([entry], log)
+
+class Appender:
+    """Appends one entry. Entered when the work on an answer begins, so that others know that its entry will come."""
+
+    def __init__(self, log: LogKey) -> None:
+        self._log = log
+        self._is_expected = False
+
+    def __enter__(self) -> Self:
+        if not transaction.get_connection().in_atomic_block:
+            self._is_expected = True
+            _queue.expect(1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_expected:
+            _queue.expect(-1)
+
+    def append(self, event: KeyEvent, owner_certificate: bytes | None) -> UUID:
+        """Log an event for its proven owner (the signing certificate, DER; None: nobody's); the id of its row.
+
+        Returns once it is committed. Raises DatabaseError.
+        """
+        entry = Entry(event, owner_certificate)
+        if not self._is_expected:  # whoever is in a transaction already commits for himself
+            commit([entry], self._log)
+            return entry.release_id
+        self._is_expected = False
+        _queue.put(entry)
+        with _queue.committing:
+            while not entry.is_done:
+                _commit_for_all(self._log)
+        if entry.failure is not None:
+            raise entry.failure
         return entry.release_id
-    with _guard:
-        _waiting.append(entry)
-    with _committing:
-        if not entry.is_done:
-            _commit_waiting(log)
-    if entry.failure is not None:
-        raise entry.failure
-    return entry.release_id
 
 
-def _commit_waiting(log: LogKey) -> None:
-    """Commit for those who wait, the caller among them: all of them share the outcome."""
-    while batch := _take():
-        try:
-            commit(batch, log)
-        except BaseException as failure:  # noqa: BLE001 - each of those who wait raises it
-            for entry in batch:
-                entry.failure = failure
+def _commit_for_all(log: LogKey) -> None:
+    """Commit for those who wait longest: all of them share the outcome."""
+    batch = _queue.take()
+    try:
+        commit(batch, log)
+    except BaseException as failure:  # noqa: BLE001 - each of those who wait raises it
         for entry in batch:
-            entry.is_done = True
-
-
-def _take() -> list[Entry]:
-    with _guard:
-        batch = _waiting[:_MOST]
-        del _waiting[:_MOST]
-    return batch
+            entry.failure = failure
+    for entry in batch:
+        entry.is_done = True
 
 
 def commit(batch: Sequence[Entry], log: LogKey) -> None:

@@ -18,7 +18,7 @@ from cryptography import x509
 
 from hgs.attestation.errors import AttestationError
 from hgs.attestation.healthcert import CertificateKind, HealthCertificate
-from hgs.commands import key_log
+from hgs.commands.key_log import Appender
 from hgs.keyprotection import certificates
 from hgs.keyprotection.errors import HealthCertificateError, InvalidProtectorError, KeyProtectionError
 from hgs.keyprotection.protector import VerifiedProtector, parse_protector, verify_protector
@@ -26,7 +26,7 @@ from hgs.keyprotection.release import answer, check_request, guardian_for
 from hgs.models import OperationMode, ServiceConfiguration
 from hgs.selectors.configuration import configuration
 from hgs.selectors.hosts import host_in_force, known_in_another_mode
-from hgs.selectors.key_log import LogKey, log_key
+from hgs.selectors.key_log import log_key
 from hgs.selectors.release_trust import ReleaseTrust, is_revoked, release_trust
 from hgs.strangers import Allowance
 from hgs.transparency.entry import KeyEvent
@@ -58,7 +58,7 @@ class _Facts:
     """What is known about a request so far, for its entry: members of KeyEvent."""
 
     known: dict[str, Any]
-    log_key: LogKey
+    appender: Appender
     owner_certificate: bytes | None = None
 
     def add(self, **known: str | int) -> None:
@@ -70,8 +70,8 @@ class _Facts:
         self.add(owner=verified.owner_fingerprint)
 
     def log(self) -> UUID:
-        """Append the entry; the id of its row. Raises what `key_log.append` raises."""
-        return key_log.append(KeyEvent(**self.known), self.owner_certificate, self.log_key)
+        """Append the entry; the id of its row. Raises what `Appender.append` raises."""
+        return self.appender.append(KeyEvent(**self.known), self.owner_certificate)
 
 
 def release_keys(
@@ -85,40 +85,51 @@ def release_keys(
     """
     in_force = configuration()
     trust = release_trust(in_force)
-    facts = _facts(request, now, vm_id, log_key(in_force))
-    try:
-        health = _check_health(request.health_certificate, in_force, trust, now, facts)
-        check_request(request, health.public_key)
-        verified = verify_protector(parse_protector(request.ingress_protector))
-        facts.prove_owner(verified)
-        _check_not_revoked(facts)
-        guardian = guardian_for(verified, trust.guardians)
-        facts.add(guardian=certificates.fingerprint(guardian.guardian.encryption_certificate))
-        offline = in_force.max_offline_unwraps if payload_version == 2 else 0
-        response = answer(request, health.public_key, verified, guardian, os.urandom, payload_version, offline)
-    except KeyProtectionError as error:
-        _refuse(request, facts, error)
-        raise ReleaseRefused(error.fault, error.code, error.message) from error
-    facts.add(result="released", egress=hashlib.sha256(response.egress_protector).hexdigest(), offline=offline)
-    release_id = facts.log()
+    with Appender(log_key(in_force)) as appender:
+        facts = _facts(request, now, vm_id, appender)
+        try:
+            response = _answer(request, in_force, trust, payload_version, facts)
+        except KeyProtectionError as error:
+            _refuse(request, facts, error)
+            raise ReleaseRefused(error.fault, error.code, error.message) from error
+        release_id = facts.log()
     log.debug("key released", extra={"release_id": str(release_id)})
     return response
 
 
-def _facts(request: kps.RollTransportKeyRequest, now: datetime, vm_id: UUID | None, key: LogKey) -> _Facts:
+def _answer(
+    request: kps.RollTransportKeyRequest,
+    in_force: ServiceConfiguration,
+    trust: ReleaseTrust,
+    payload_version: int,
+    facts: _Facts,
+) -> kps.RollTransportKeyResponse:
+    """The answer that may go out once ``facts`` are logged. Raises KeyProtectionError."""
+    health = _check_health(request.health_certificate, in_force, trust, facts)
+    check_request(request, health.public_key)
+    verified = verify_protector(parse_protector(request.ingress_protector))
+    facts.prove_owner(verified)
+    _check_not_revoked(facts)
+    guardian = guardian_for(verified, trust.guardians)
+    facts.add(guardian=certificates.fingerprint(guardian.guardian.encryption_certificate))
+    offline = in_force.max_offline_unwraps if payload_version == 2 else 0
+    response = answer(request, health.public_key, verified, guardian, os.urandom, payload_version, offline)
+    facts.add(result="released", egress=hashlib.sha256(response.egress_protector).hexdigest(), offline=offline)
+    return response
+
+
+def _facts(request: kps.RollTransportKeyRequest, now: datetime, vm_id: UUID | None, appender: Appender) -> _Facts:
     protector = hashlib.sha256(request.ingress_protector).hexdigest()
-    return _Facts({"at": now, "result": "refused", "protector": protector, "vm": str(vm_id) if vm_id else ""}, key)
+    return _Facts({"at": now, "result": "refused", "protector": protector, "vm": str(vm_id) if vm_id else ""}, appender)
 
 
-def _check_health(
-    der: bytes, in_force: ServiceConfiguration, trust: ReleaseTrust, now: datetime, facts: _Facts
-) -> HealthCertificate:
+def _check_health(der: bytes, in_force: ServiceConfiguration, trust: ReleaseTrust, facts: _Facts) -> HealthCertificate:
     """The health certificate of a host that HGS knows in the mode in force, given since it knows it there.
 
     Raises HealthCertificateError.
     """
     try:
-        known = trust.health_certificate(der, now)
+        known = trust.health_certificate(der, facts.known["at"])
     except AttestationError as error:
         facts.add(certificate=_claimed_serial(der))
         raise HealthCertificateError(error.code, error.message) from error
