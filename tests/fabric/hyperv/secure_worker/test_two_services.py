@@ -15,6 +15,7 @@ from fabric.hyperv import vm_folder
 from fabric.hyperv.config import HgsAddress, HostConfig
 from fabric.hyperv.hgs_client import HgsClient
 from fabric.hyperv.operations import virtual_machines
+from fabric.hyperv.secure_worker.client import SecureWorkerFailed
 from fabric.hyperv.spec import VmSpec
 from fabric.hyperv.status import host_status
 from fabric.hyperv.vm_state import parse_vm_state
@@ -104,3 +105,36 @@ def test_the_fallback_releases_while_the_primary_is_down_and_the_primary_again_a
     assert signer(config, spec.id) == guardians[0].fingerprint
     assert [row["result"] for row in fallback.gf_json("releases")] == ["released"]
     assert [row["result"] for row in primary.gf_json("releases")] == ["released"] * 3
+
+
+def test_what_an_administrator_of_hgs_permits_lets_a_vm_start_while_hgs_is_down(
+    booted: BootedHost, nodes: list[Node], tenant: Any, small_template: Any, spec: VmSpec, tmp_path: Path
+) -> None:
+    node = nodes[0]
+    config = replace(booted(), hgs_url=node.url)
+    introduce(node, config)
+    node.gf("offline-starts", "1")
+    pdk = tenant.pdk_for(tmp_path / "web.pdk", small_template.signed, [guardian_of(node)])
+    hgs = HgsClient(config)
+    machines = virtual_machines(config, hgs)
+
+    def start() -> dict[str, Any]:
+        try:
+            return machines.start(spec.id, hgs.certificate_if_any_answers(), quiet)
+        finally:
+            machines.stop(spec.id, force=True)
+
+    certificate = hgs.health_certificate()
+    machines.provision(spec, certificate, small_template.raw, small_template.catalog, pdk, quiet)
+    assert "offline_starts_left" not in start()
+    assert host_status(config)["offline_starts"] == {spec.id: 1}
+    port = node.port
+    node.stop()
+    assert start()["offline_starts_left"] == 0
+    with pytest.raises(SecureWorkerFailed) as caught:
+        start()
+    assert caught.value.code == "offline-used-up"
+    node.start(port)
+    node.gf("offline-starts", "0")
+    assert "offline_starts_left" not in start()
+    assert host_status(config)["offline_starts"] == {}
