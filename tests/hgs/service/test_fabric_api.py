@@ -147,6 +147,7 @@ def test_the_token_approves_nothing_on_any_route(client: Client, initialised: No
         "group_id": uuid4(),
         "key_id": uuid4(),
         "root_id": uuid4(),
+        "signer_id": uuid4(),
         "key": "ad",
         "identity": "0" * 64,
         "name": "Hgs_NoDumps",
