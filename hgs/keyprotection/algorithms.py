@@ -12,6 +12,7 @@ import base64
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -40,6 +41,7 @@ GCM_TAG_SIZE: Final = 16
 RandomBytes = Callable[[int], bytes]
 
 
+@cache
 def _oaep_parameters(label: bytes) -> bytes:
     label_text = base64.b64encode(label).decode()
     return (
@@ -77,11 +79,13 @@ class _ContentEncryption:
     decrypt: Callable[[Secret, bytes, bytes], bytes]
 
 
+@cache
 def _pss() -> padding.PSS:
     # RFC 6931 2.3.10: MGF1 with the same digest, salt as long as the digest.
     return padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=hashes.SHA256.digest_size)
 
 
+@cache
 def _oaep(label: bytes) -> padding.OAEP:
     return padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=label or None)
 
@@ -139,10 +143,15 @@ def encrypt_key(key: rsa.RSAPublicKey, secret: Secret, label: bytes, uri: str = 
     return algorithm.encrypt(key, secret.reveal(), label)
 
 
+def transport_key_parameters() -> bytes:
+    """How a wrapping says in which way its transport key is encrypted."""
+    return _oaep_parameters(TRANSPORT_KEY_LABEL)
+
+
 def wrap_transport_key(key: rsa.RSAPublicKey, secret: Secret) -> EncryptedData:
     """A wrapping's encrypted transport key."""
     value = encrypt_key(key, secret, TRANSPORT_KEY_LABEL)
-    return EncryptedData(RSA_OAEP, value, _oaep_parameters(TRANSPORT_KEY_LABEL))
+    return EncryptedData(RSA_OAEP, value, transport_key_parameters())
 
 
 def unwrap_transport_key(key: rsa.RSAPrivateKey, data: EncryptedData) -> Secret | None:
@@ -159,7 +168,7 @@ def check_transport_key_algorithm(data: EncryptedData) -> None:
     """Raise UnknownAlgorithmError unless a wrapping's transport key is encrypted in the one known way."""
     if data.algorithm not in _KEY_ENCRYPTIONS:
         raise UnknownAlgorithmError("key encryption", data.algorithm)
-    if data.parameters != _oaep_parameters(TRANSPORT_KEY_LABEL):
+    if data.parameters != transport_key_parameters():
         raise UnknownParametersError("key encryption", data.algorithm)
 
 
@@ -199,6 +208,7 @@ def hkdf_sha256(key: Secret, info: bytes) -> Secret:
     return Secret(HKDF(algorithm=hashes.SHA256(), length=KEY_SIZE, salt=None, info=info).derive(key.reveal()))
 
 
+@cache
 def hkdf_method(info: bytes) -> KeyDerivationMethod:
     """The element that names HKDF-SHA256 with this info (RFC 9231)."""
     return KeyDerivationMethod(HKDF_URI, _hkdf_parameters(info))

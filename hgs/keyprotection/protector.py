@@ -10,6 +10,7 @@ encryption key, and the guardian named last put these wrappings together. It doe
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -31,11 +32,10 @@ from hgs.keyprotection.protector_form import (
     WRAPPINGS_MAX,
     Protector,
     Wrapping,
-    import_protector,
-    parse_protector,
     serialise_protector,
     wrappings_octets,
 )
+from hgs.keyprotection.protector_reading import import_protector, parse_protector
 from hgs.keyprotection.transport_key import TransportKey, purpose_info
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "new_protector",
     "open_wrapping",
     "parse_protector",
+    "protector_id",
     "roll",
     "seal",
     "serialise_protector",
@@ -71,6 +72,11 @@ class VerifiedProtector:
     """What its signatures are made over."""
 
     @property
+    def id(self) -> str:
+        """What names this protector, as `protector_id`."""
+        return hashlib.sha256(self.octets).hexdigest()
+
+    @property
     def owner_fingerprint(self) -> str:
         """SHA-256 of the owner's signing certificate, 64 hexadecimal digits."""
         return certificates.fingerprint(self.owner.signing_certificate)
@@ -79,6 +85,15 @@ class VerifiedProtector:
     def guardians(self) -> tuple[Wrapping, ...]:
         """All wrappings but the owner's."""
         return tuple(wrapping for wrapping in self.protector.wrappings if not wrapping.is_owner)
+
+
+def protector_id(protector: Protector) -> str:
+    """SHA-256 of the wrappings, 64 lower-case hexadecimal digits.
+
+    Not of the whole document: the signatures cover the wrappings, so anybody could make documents without number that
+    open alike and differ in what nobody signed.
+    """
+    return hashlib.sha256(wrappings_octets(protector.wrappings)).hexdigest()
 
 
 def verify_protector(protector: Protector) -> VerifiedProtector:

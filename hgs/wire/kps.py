@@ -7,9 +7,12 @@ The specification gives Error no namespace; it is put in the service's.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from re import Pattern
 from typing import Final
 
-from hgs.wire import xmlform
+from hgs.wire import patterns, xmlform
+from hgs.wire.patterns import BASE64, PLAIN
 from hgs.wire.xmlform import Element, Fields, Written, XmlFormError
 
 SERVICE_NAMESPACE: Final = "http://schemas.microsoft.com/kps/2014/07/service"
@@ -63,6 +66,10 @@ def api_version(text: str) -> int | None:
 
 def parse_request(data: bytes) -> RollTransportKeyRequest:
     """Raises XmlFormError."""
+    return _match_request(data) or _read_request(data)
+
+
+def _read_request(data: bytes) -> RollTransportKeyRequest:
     fields = _open(data, "RollTransportKeyRequest", MESSAGE_MAX)
     request = RollTransportKeyRequest(
         xmlform.bytes_of(fields.take("IngressProtector"), most=PROTECTOR_MAX),
@@ -73,6 +80,32 @@ def parse_request(data: bytes) -> RollTransportKeyRequest:
     )
     fields.end()
     return request
+
+
+def _match_request(data: bytes) -> RollTransportKeyRequest | None:
+    """A request that looks as `serialise_request` writes it; None where the strict reader has to look."""
+    found = _request_pattern().fullmatch(data) if len(data) <= MESSAGE_MAX else None
+    if found is None:
+        return None
+    protector, certificate, *algorithms = found.groups()
+    if not all(len(uri) <= _URI_MAX for uri in algorithms):
+        return None
+    try:
+        request = RollTransportKeyRequest(
+            patterns.base64_value(protector, PROTECTOR_MAX),
+            patterns.base64_value(certificate, CERTIFICATE_MAX),
+            *(uri.decode() for uri in algorithms),
+        )
+    except ValueError:
+        return None
+    return request if serialise_request(request) == data else None
+
+
+@cache
+def _request_pattern() -> Pattern[bytes]:
+    values = {patterns.text_of(value): BASE64 for value in (b"a" * 12, b"b" * 12)}
+    sample = serialise_request(RollTransportKeyRequest(b"a" * 12, b"b" * 12, "urn:x:1", "urn:x:2", "urn:x:3"))
+    return patterns.pattern_of(sample, values | {b"urn:x:1": PLAIN, b"urn:x:2": PLAIN, b"urn:x:3": PLAIN})
 
 
 def serialise_request(request: RollTransportKeyRequest) -> bytes:
