@@ -65,7 +65,7 @@ def _virtual_machine(request: HttpRequest) -> UUID | None:
 
 
 def _later() -> HttpResponse:
-    response = error(429, UNAVAILABLE, "Too many requests were refused here lately. Nothing was decided; ask later.")
+    response = error(429, UNAVAILABLE, "Too many requests came from here lately. Nothing was decided; ask later.")
     response["Retry-After"] = str(RETRY_AFTER)
     return response
 

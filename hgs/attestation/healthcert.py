@@ -132,6 +132,19 @@ def issue_health_certificate(
     return certificate.sign(signer_key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
+def certified_identity(der: bytes, signers: Iterable[x509.Certificate]) -> str:
+    """Whom one of these signers certified at some time, whether the certificate counts or not; empty for nobody.
+
+    It says from whom a request may come, and lets nobody in.
+    """
+    try:
+        certificate = _load(der)
+        _signer_of(certificate, (TrustedSigner(signer) for signer in signers))
+        return _check_subject(certificate)
+    except CertificateInvalid:
+        return ""
+
+
 def verify_health_certificate(
     der: bytes, trusted_signers: Iterable[TrustedSigner], now: datetime, deny_issued_before: datetime | None = None
 ) -> HealthCertificate:
@@ -265,8 +278,12 @@ def _check_profile(
     kind = next((kind for kind in CertificateKind if found == _profile(signer, public_key, kind)), None)
     if kind is None:
         raise CertificateInvalid("The health certificate's extensions are not those of the profile.")
+    return kind, public_key, _check_subject(certificate)
+
+
+def _check_subject(certificate: x509.Certificate) -> str:
     names = list(certificate.subject)
     subject = str(names[0].value) if len(names) == 1 and names[0].oid == NameOID.COMMON_NAME else ""
     if not _SUBJECT.fullmatch(subject):
         raise CertificateInvalid("The health certificate's subject is not the hash of an endorsement key.")
-    return kind, public_key, subject
+    return subject

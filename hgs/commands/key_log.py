@@ -24,6 +24,7 @@ from hgs.transparency.entry import KeyEvent, make_leaf
 from hgs.transparency.merkle import Frontier, leaf_hash
 from hgs.transparency.tiles import completed_tiles, tile_root
 from portal.kernel.durability import orderly_transaction
+from portal.kernel.errors import Unavailable
 from portal.kernel.ids import new_id
 from portal.kernel.prepared import Prepared
 from portal.kernel.prepared_writes import PreparedInsert, PreparedUpdate
@@ -33,6 +34,7 @@ _MOST: Final = 64
 _PATIENCE: Final = 0.012
 """Seconds at most that an entry waits for others which are on their way."""
 _HEAD: Final = Prepared(lambda: LogHead.objects.select_for_update().filter(pk=1).values_list("size", "frontier"))
+_ORIGIN: Final = Prepared(lambda: ServiceConfiguration.objects.values_list("log_origin"))
 _NEW_HEAD: Final = PreparedUpdate(LogHead, "size", "frontier", "checkpoint")
 _RELEASE: Final = PreparedInsert(KeyRelease)
 _LEAF: Final = PreparedInsert(LogLeaf)
@@ -44,6 +46,7 @@ class Entry:
 
     event: KeyEvent
     owner_certificate: bytes | None
+    chain: str = ""
     release_id: UUID = field(default_factory=new_id)
     blinding: bytes = field(default_factory=lambda: os.urandom(32), repr=False)
     salt: bytes = field(default_factory=lambda: os.urandom(32), repr=False)
@@ -102,12 +105,12 @@ class Appender:
         if self._is_expected:
             _queue.expect(-1)
 
-    def append(self, event: KeyEvent, owner_certificate: bytes | None) -> UUID:
+    def append(self, event: KeyEvent, owner_certificate: bytes | None, chain: str = "") -> UUID:
         """Log an event for its proven owner (the signing certificate, DER; None: nobody's); the id of its row.
 
-        Returns once it is committed. Raises DatabaseError.
+        ``chain``: that of the protector. Returns once it is committed. Raises DatabaseError.
         """
-        entry = Entry(event, owner_certificate)
+        entry = Entry(event, owner_certificate, chain)
         if not self._is_expected:  # whoever is in a transaction already commits for himself
             commit([entry], self._log)
             return entry.release_id
@@ -134,9 +137,11 @@ def _commit_for_all(log: LogKey) -> None:
 
 
 def commit(batch: Sequence[Entry], log: LogKey) -> None:
-    """Append entries in one transaction. Raises DatabaseError; then none of them is in the log."""
+    """Append entries in one transaction. Raises DatabaseError, Unavailable; then none of them is in the log."""
     with orderly_transaction():
         size, frontier = _locked_head()
+        if _ORIGIN.first() != (log.origin,):  # another log began since the key was read: HGS was restored
+            raise Unavailable("key-log-changed", "HGS keeps another key log now.", "Ask again.")
         leaves = [_leaf(entry) for entry in batch]
         _RELEASE.save_all([_row(entry, index) for index, entry in enumerate(batch, start=size)])
         _LEAF.save_all([LogLeaf(index=index, leaf=leaf) for index, leaf in enumerate(leaves, start=size)])
@@ -173,6 +178,7 @@ def _row(entry: Entry, index: int) -> KeyRelease:
         message=event.message,
         protector_hash=event.protector,
         egress_hash=event.egress,
+        chain=entry.chain,
         owner_fingerprint=event.owner,
         guardian_fingerprint=event.guardian,
         vm_id=UUID(event.vm) if event.vm else None,

@@ -21,13 +21,13 @@ from hgs.attestation.healthcert import CertificateKind, HealthCertificate
 from hgs.commands.key_log import Appender
 from hgs.keyprotection import certificates
 from hgs.keyprotection.errors import HealthCertificateError, InvalidProtectorError, KeyProtectionError
-from hgs.keyprotection.protector import VerifiedProtector, parse_protector, verify_protector
+from hgs.keyprotection.protector import VerifiedProtector, parse_protector, protector_id, verify_protector
 from hgs.keyprotection.release import answer, check_request, guardian_for
 from hgs.models import OperationMode, ServiceConfiguration
 from hgs.selectors.configuration import configuration
 from hgs.selectors.hosts import host_in_force, known_in_another_mode
 from hgs.selectors.key_log import log_key
-from hgs.selectors.release_trust import ReleaseTrust, is_revoked, release_trust
+from hgs.selectors.release_trust import ReleaseTrust, chain_of, is_revoked, release_trust
 from hgs.strangers import Allowance
 from hgs.transparency.entry import KeyEvent
 from hgs.wire import kps
@@ -36,7 +36,9 @@ log = logging.getLogger(__name__)
 
 STRANGERS: Final = Allowance(burst=120, per_second=2)
 HOSTS: Final = Allowance(burst=600, per_second=10)
-"""Refusals of one process: of all who have no health certificate that counts together, and of each host that has."""
+"""Refusals of one process: of all together whom HGS never certified, and of each host that it did."""
+RELEASES: Final = Allowance(burst=4000, per_second=100)
+"""Releases of one process to one host: more than all its machines need that start at once, less than fills the log."""
 
 
 class ReleaseRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -50,7 +52,7 @@ class ReleaseRefused(Exception):  # noqa: N818 - reads as a sentence where it is
 
 
 class AskedTooOften(Exception):  # noqa: N818 - reads as a sentence where it is raised
-    """Nothing was decided and nothing logged: this source was refused too often lately."""
+    """Nothing was decided and nothing logged: this source was refused, or was given keys, too often lately."""
 
 
 @dataclass
@@ -60,6 +62,7 @@ class _Facts:
     known: dict[str, Any]
     appender: Appender
     owner_certificate: bytes | None = None
+    chain: str = ""
 
     def add(self, **known: str | int) -> None:
         self.known |= known
@@ -67,11 +70,11 @@ class _Facts:
     def prove_owner(self, verified: VerifiedProtector) -> None:
         """An owner is named only where the owner's own signature says so."""
         self.owner_certificate = verified.owner.signing_certificate
-        self.add(owner=verified.owner_fingerprint)
+        self.add(owner=verified.owner_fingerprint, protector=verified.id)
 
     def log(self) -> UUID:
         """Append the entry; the id of its row. Raises what `Appender.append` raises."""
-        return self.appender.append(KeyEvent(**self.known), self.owner_certificate)
+        return self.appender.append(KeyEvent(**self.known), self.owner_certificate, self.chain)
 
 
 def release_keys(
@@ -90,8 +93,10 @@ def release_keys(
         try:
             response = _answer(request, in_force, trust, payload_version, facts)
         except KeyProtectionError as error:
-            _refuse(request, facts, error)
+            _refuse(request, facts, error, trust)
             raise ReleaseRefused(error.fault, error.code, error.message) from error
+        if not RELEASES.take(facts.known["host"], time.monotonic()):
+            raise AskedTooOften
         release_id = facts.log()
     log.debug("key released", extra={"release_id": str(release_id)})
     return response
@@ -113,8 +118,9 @@ def _answer(
     guardian = guardian_for(verified, trust.guardians)
     facts.add(guardian=certificates.fingerprint(guardian.guardian.encryption_certificate))
     offline = in_force.max_offline_unwraps if payload_version == 2 else 0
-    response = answer(request, health.public_key, verified, guardian, os.urandom, payload_version, offline)
-    facts.add(result="released", egress=hashlib.sha256(response.egress_protector).hexdigest(), offline=offline)
+    response, egress = answer(request, health.public_key, verified, guardian, os.urandom, payload_version, offline)
+    facts.add(result="released", egress=protector_id(egress), offline=offline)
+    facts.chain = facts.chain or facts.known["egress"]
     return response
 
 
@@ -183,7 +189,9 @@ def _claimed_serial(der: bytes) -> str:
 
 
 def _check_not_revoked(facts: _Facts) -> None:
-    if is_revoked(facts.known["protector"], facts.known["owner"]):
+    protector, owner = facts.known["protector"], facts.known["owner"]
+    facts.chain = chain_of(protector, owner)
+    if is_revoked(protector, facts.chain, owner):
         raise InvalidProtectorError(
             "protector-revoked",
             "The owner has revoked this key protector.",
@@ -191,11 +199,16 @@ def _check_not_revoked(facts: _Facts) -> None:
         )
 
 
-def _refuse(request: kps.RollTransportKeyRequest, facts: _Facts, error: KeyProtectionError) -> None:
-    """Log the refusal. Raises AskedTooOften where its source was refused too often."""
-    host = facts.known.get("host", "") if "host_name" in facts.known else ""
-    allowance = HOSTS if host else STRANGERS
-    if not allowance.take(host, time.monotonic()):
+def _refuse(
+    request: kps.RollTransportKeyRequest, facts: _Facts, error: KeyProtectionError, trust: ReleaseTrust
+) -> None:
+    """Log the refusal. Raises AskedTooOften where its source was refused too often.
+
+    A host whose certificate counts no more is told so, whatever strangers do: only then does it attest again.
+    """
+    source = facts.known.get("host") or trust.certified_identity(request.health_certificate)
+    allowance = HOSTS if source else STRANGERS
+    if not allowance.take(source, time.monotonic()):
         log.warning("a source of refused key requests is not listened to for a while")
         raise AskedTooOften from None
     if facts.owner_certificate is None:

@@ -22,6 +22,8 @@ from hgs.keyprotection.errors import GuardianError
 CERTIFICATE_MAX: Final = 8192
 RSA_KEY_MIN: Final = 2048
 RSA_KEY_MAX: Final = 8192
+RSA_EXPONENT_MAX: Final = 2**32
+"""Everybody uses 65537. With an exponent as long as the key, checking a signature takes a hundred times as long."""
 RSA_KEY_NEW: Final = 3072
 """Size of keys we make. An owner guardian lives ten years, beyond 2030, to which NIST SP 800-57 limits RSA-2048."""
 VALIDITY: Final = dt.timedelta(days=3652)
@@ -60,6 +62,8 @@ def rsa_key_of(der: bytes, use: CertificateUse) -> rsa.RSAPublicKey:
         raise GuardianError(
             "key-size", f"A guardian's RSA key has {key.key_size} bits; {RSA_KEY_MIN} to {RSA_KEY_MAX} are allowed."
         )
+    if key.public_numbers().e > RSA_EXPONENT_MAX:
+        raise GuardianError("key-exponent", "A guardian's RSA key has a public exponent that is too long.")
     _check_usage(certificate, use)
     return key
 

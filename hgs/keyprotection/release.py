@@ -90,7 +90,8 @@ def release_keys(
     check_request(request, health_public_key)
     verified = verify_protector(parse_protector(request.ingress_protector))
     guardian = guardian_for(verified, guardians)
-    return answer(request, health_public_key, verified, guardian, random_bytes, payload_version, offline_unwraps)
+    response, _ = answer(request, health_public_key, verified, guardian, random_bytes, payload_version, offline_unwraps)
+    return response
 
 
 def check_request(request: RollTransportKeyRequest, health_public_key: rsa.RSAPublicKey) -> None:
@@ -138,9 +139,10 @@ def answer(
     random_bytes: RandomBytes,
     payload_version: int = 2,
     offline_unwraps: int = 0,
-) -> RollTransportKeyResponse:
+) -> tuple[RollTransportKeyResponse, Protector]:
     """Roll `verified`, the request's protector, with the keys of `guardian` and answer a request that was checked.
 
+    The protector beside the answer is the egress protector in it.
     `offline_unwraps` lets the host open the egress protector that often without HGS; payload version 1 cannot say so
     and lets it never. Raises InvalidProtectorError.
     """
@@ -149,7 +151,7 @@ def answer(
     granted = offline_unwraps if payload_version == 2 else 0
     egress = replace(egress, max_offline_unwraps=granted)
     blob = payload.serialise_payload(ingress_key, egress_key, payload_version, granted)
-    return _encrypt(request, health_public_key, serialise_protector(egress), blob, random_bytes)
+    return _encrypt(request, health_public_key, serialise_protector(egress), blob, random_bytes), egress
 
 
 def _encrypt(

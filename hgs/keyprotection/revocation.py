@@ -5,15 +5,16 @@
         <OwnerCertificate/>                base64, DER: the owner's signing certificate
         <MadeAt/>                          UTC to the second, 2026-03-01T12:00:00Z
         <Protectors>
-          <Sha256/>…                       1 to 256: base64 of the SHA-256 of a protector document, ascending
+          <Sha256/>…                       1 to 256: base64 of the id of a protector, ascending
         </Protectors>
       </Body>
       <OwnerSignature Algorithm=…><SignatureValue/></OwnerSignature>    over Body after exclusive C14N
     </RevocationNotice>
 
-A revoked guardian is missing from the new protector only; whoever kept an old document could still have it opened. A
-notice names the old documents. Anybody can make a notice with a certificate of his own, so it is valid for those
-protectors alone whose owner's signing certificate is the one in it: ask `revokes`.
+A revoked guardian is missing from the new protector only; whoever kept an old one could still have it opened. A notice
+names the old ones, by what is signed in them (`hgs.keyprotection.protector.protector_id`). Anybody can make a notice
+with a certificate of his own, so it is valid for those protectors alone whose owner's signing certificate is the one in
+it: ask `revokes`.
 
 A notice cannot be taken back and does not expire, so a replayed one changes nothing.
 """
@@ -21,7 +22,6 @@ A notice cannot be taken back and does not expire, so a replayed one changes not
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,8 +34,6 @@ from hgs.keyprotection import algorithms, certificates
 from hgs.keyprotection.elements import Signature, read_signature, write_signature
 from hgs.keyprotection.errors import GuardianError, RevocationError, refusing
 from hgs.keyprotection.guardian import GuardianKeys
-from hgs.keyprotection.protector import VerifiedProtector
-from hgs.keyprotection.protector_form import Protector, serialise_protector
 from hgs.wire import xmlform
 from hgs.wire.xmlform import Element, Fields, Written, XmlFormError
 
@@ -54,23 +52,23 @@ class UnverifiedNotice:
 
     owner_certificate: bytes
     made_at: dt.datetime
-    protector_hashes: tuple[str, ...]
+    protector_ids: tuple[str, ...]
     signature: Signature
 
     def serialise(self) -> bytes:
         """The bytes that were parsed."""
-        body = _write_body(self.owner_certificate, self.made_at, self.protector_hashes)
+        body = _write_body(self.owner_certificate, self.made_at, self.protector_ids)
         return _document(body, self.signature)
 
     def verify(self) -> RevocationNotice:
         """The notice, if the holder of the certificate inside signed it. Raises RevocationError."""
-        body = xmlform.canonical(_write_body(self.owner_certificate, self.made_at, self.protector_hashes))
+        body = xmlform.canonical(_write_body(self.owner_certificate, self.made_at, self.protector_ids))
         key = _key_of(self.owner_certificate)
         with refusing(RevocationError, _ADVICE):
             if not algorithms.is_signed(key, self.signature, body):
                 raise RevocationError("owner-signature", "The revocation notice was not signed by its owner.", _ADVICE)
         return RevocationNotice(
-            certificates.fingerprint(self.owner_certificate), self.made_at, frozenset(self.protector_hashes)
+            certificates.fingerprint(self.owner_certificate), self.made_at, frozenset(self.protector_ids)
         )
 
 
@@ -78,34 +76,28 @@ class UnverifiedNotice:
 class RevocationNotice:
     """A notice whose signature is right. Whose protectors it may revoke is said by `owner_fingerprint`.
 
-    `owner_fingerprint` and `protector_hashes` are SHA-256, 64 lower-case hexadecimal digits. `made_at` is what the
+    `owner_fingerprint` and `protector_ids` are SHA-256, 64 lower-case hexadecimal digits. `made_at` is what the
     owner's clock said.
     """
 
     owner_fingerprint: str
     made_at: dt.datetime
-    protector_hashes: frozenset[str]
+    protector_ids: frozenset[str]
 
-    def revokes(self, protector_hash: str, owner_fingerprint: str) -> bool:
-        """Whether it revokes the protector document with this SHA-256, which names this owner."""
-        return owner_fingerprint == self.owner_fingerprint and protector_hash in self.protector_hashes
-
-
-def protector_hash(protector: Protector | VerifiedProtector) -> str:
-    """SHA-256 of the protector's document: how a notice names it. 64 hexadecimal digits."""
-    bare = protector.protector if isinstance(protector, VerifiedProtector) else protector
-    return hashlib.sha256(serialise_protector(bare)).hexdigest()
+    def revokes(self, protector_id: str, owner_fingerprint: str) -> bool:
+        """Whether it revokes the protector of this id, which names this owner."""
+        return owner_fingerprint == self.owner_fingerprint and protector_id in self.protector_ids
 
 
 def write_notice(
-    owner: GuardianKeys, protector_hashes: Iterable[str], now: dt.datetime, certificate: bytes | None = None
+    owner: GuardianKeys, protector_ids: Iterable[str], now: dt.datetime, certificate: bytes | None = None
 ) -> bytes:
     """The owner's notice that the protectors with these SHA-256 (hexadecimal) are revoked. `now` is aware.
 
     `certificate` is the signing certificate by which the protectors name the owner, where it is an older one of the
     same key. Raises RevocationError for none, more than 256, or something that is no SHA-256.
     """
-    hashes = tuple(sorted({value.lower() for value in protector_hashes}))
+    hashes = tuple(sorted({value.lower() for value in protector_ids}))
     _check_hashes(hashes)
     moment = now.astimezone(dt.UTC).replace(microsecond=0)
     body = _write_body(certificate or owner.guardian.signing_certificate, moment, hashes)
@@ -170,7 +162,7 @@ def _check_hashes(hashes: tuple[str, ...]) -> None:
             "protector-count", f"A revocation notice names 1 to {PROTECTORS_MAX} protectors, not {len(hashes)}."
         )
     if not all(_HASH.fullmatch(value) for value in hashes):
-        raise RevocationError("protector-hash", "A protector is named by its SHA-256, 64 hexadecimal digits.")
+        raise RevocationError("protector-id", "A protector is named by its id, a SHA-256, 64 hexadecimal digits.")
     if any(left >= right for left, right in pairwise(hashes)):
         raise RevocationError("protector-order", "The protectors are not in ascending order, or one is named twice.")
 

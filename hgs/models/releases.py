@@ -21,8 +21,15 @@ class KeyRelease(models.Model):
     released = models.BooleanField()
     reason = models.CharField(max_length=64, blank=True, help_text="The code of the refusal")
     message = models.CharField(max_length=500, blank=True)
-    protector_hash = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the protector received, hex")
-    egress_hash = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the protector returned, hex")
+    protector_hash = models.CharField(
+        max_length=64,
+        blank=True,
+        help_text="Id of the protector received: SHA-256 of its wrappings, hex; of the document where it is none",
+    )
+    egress_hash = models.CharField(max_length=64, blank=True, help_text="Id of the protector returned")
+    chain = models.CharField(
+        max_length=64, blank=True, help_text="The first protector that HGS returned of those rolled from one another"
+    )
     owner_fingerprint = models.CharField(max_length=64, blank=True)
     guardian_fingerprint = models.CharField(
         max_length=64, blank=True, help_text="SHA-256 of the encryption certificate of HGS that opened the protector"
@@ -93,12 +100,12 @@ class LogHead(models.Model):
 
 
 class RevokedProtector(models.Model):
-    """A key protector that an owner revoked. It counts only where the protector is that owner's.
+    """A key protector that an owner revoked, or a chain of them. It counts only where they are that owner's.
 
     Anybody can sign a notice about anybody's protector, so the owner is part of what makes a row the only one.
     """
 
-    protector_hash = models.CharField(max_length=64)
+    protector_hash = models.CharField(max_length=64, help_text="Id of the protector, or of the first of its chain")
     owner_fingerprint = models.CharField(max_length=64)
     notice_hash = models.CharField(max_length=64, help_text="SHA-256 of the owner's notice, hex")
     at = models.DateTimeField()

@@ -90,6 +90,12 @@ def trusted_signers() -> list[TrustedSigner]:
     ]
 
 
+def every_signer() -> list[x509.Certificate]:
+    """The certificate of every attestation signer that HGS ever had."""
+    rows = ServiceKey.objects.filter(purpose=KeyPurpose.ATTESTATION_SIGNER)
+    return [x509.load_der_x509_certificate(bytes(row.certificate)) for row in rows]
+
+
 def retire_at() -> datetime | None:
     """When the first signer that was superseded, and is still trusted, has signed nothing any more that counts."""
     first = _superseded().order_by("superseded_at").values_list("superseded_at", flat=True).first()

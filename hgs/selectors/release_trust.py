@@ -12,11 +12,18 @@ from threading import Lock
 from typing import Final
 from uuid import UUID
 
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from django.db.models import Q
 
-from hgs.attestation.healthcert import HealthCertificate, TrustedSigner, verify_health_certificate
+from hgs.attestation.healthcert import (
+    HealthCertificate,
+    TrustedSigner,
+    certified_identity,
+    verify_health_certificate,
+)
 from hgs.keyprotection.guardian import GuardianKeys
-from hgs.models import Attestation, RevokedProtector, ServiceConfiguration
+from hgs.models import Attestation, KeyRelease, RevokedProtector, ServiceConfiguration
 from hgs.selectors import keys
 from portal.kernel.prepared import PARAMETER, Prepared
 
@@ -26,8 +33,14 @@ _VERDICT: Final = Prepared(
 )
 _REVOKED: Final = Prepared(
     lambda: (
-        RevokedProtector.objects.filter(protector_hash=PARAMETER).filter(owner_fingerprint=PARAMETER).values_list("pk")
+        RevokedProtector.objects.filter(Q(protector_hash=PARAMETER) | Q(protector_hash=PARAMETER))
+        .filter(owner_fingerprint=PARAMETER)
+        .values_list("pk")
     )
+)
+_CHAIN: Final = Prepared(
+    # By its id alone, which has an index of its own: with the owner beside it SQLite reads all that the owner ever got.
+    lambda: KeyRelease.objects.filter(egress_hash=PARAMETER).values_list("chain", "owner_fingerprint")
 )
 
 
@@ -48,6 +61,8 @@ class ReleaseTrust:
     stamp: UUID
     deny_issued_before: datetime | None
     signers: tuple[TrustedSigner, ...]
+    every_signer: tuple[x509.Certificate, ...]
+    """Those too that are trusted no more."""
     guardians: Sequence[GuardianKeys] = field(repr=False)
     _known: "OrderedDict[bytes, KnownCertificate]" = field(default_factory=OrderedDict, repr=False)
     _guard: Lock = field(default_factory=Lock, repr=False)
@@ -65,6 +80,10 @@ class ReleaseTrust:
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         return known
+
+    def certified_identity(self, der: bytes) -> str:
+        """Whom HGS certified by this, though it may count no more; empty for nobody: a stranger made it."""
+        return certified_identity(der, self.every_signer)
 
     def _verified(self, der: bytes, now: datetime) -> KnownCertificate:
         health = verify_health_certificate(der, self.signers, now, self.deny_issued_before)
@@ -88,11 +107,17 @@ def release_trust(configuration: ServiceConfiguration) -> ReleaseTrust:
             configuration.trust_stamp,
             configuration.deny_issued_before,
             tuple(keys.trusted_signers()),
+            tuple(keys.every_signer()),
             keys.guardian_keys(configuration),
         )
     return kept
 
 
-def is_revoked(protector_hash: str, owner_fingerprint: str) -> bool:
-    """Whether its owner revoked this protector."""
-    return _REVOKED.first(protector_hash, owner_fingerprint) is not None
+def chain_of(protector_id: str, owner_fingerprint: str) -> str:
+    """The chain that a protector is a link of: the id of the first one in it; empty for one that HGS did not make."""
+    return next((chain for chain, owner in _CHAIN.rows(protector_id) if owner == owner_fingerprint), "")
+
+
+def is_revoked(protector_id: str, chain: str, owner_fingerprint: str) -> bool:
+    """Whether its owner revoked this protector, or the chain that it is a link of."""
+    return _REVOKED.first(protector_id, chain or protector_id, owner_fingerprint) is not None

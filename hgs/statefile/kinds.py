@@ -157,6 +157,7 @@ RELEASE: Final = Kind(
         "reason": Text(64, 0),
         "message": Text(500, 0),
         "protector_hash": Digest(may_be_empty=True),
+        "chain": Digest(may_be_empty=True),
         "egress_hash": Digest(may_be_empty=True),
         "owner_fingerprint": Digest(may_be_empty=True),
         "guardian_fingerprint": Digest(may_be_empty=True),

@@ -146,9 +146,8 @@ def revoke(
     keys = unlock_owner(owner, passphrase_file)
     revoked = _without(verified, keys, fingerprints)
     if notice is not None:
-        old = [revocation.protector_hash(verified)]
         now = dt.datetime.now(dt.UTC)
-        document = revocation.write_notice(keys, old, now, verified.owner.signing_certificate)
+        document = revocation.write_notice(keys, [verified.id], now, verified.owner.signing_certificate)
         write_file(notice, document, force=force)
     _write(revoked, out, known, length_prefix=length_prefix, force=force, output=output)
     if notice is not None:

@@ -7,13 +7,12 @@ from typing import Any
 from hgs.keyprotection.certificates import grouped
 from hgs.keyprotection.ownership import Party, parties
 from hgs.keyprotection.protector import VerifiedProtector
-from hgs.keyprotection.revocation import protector_hash
 from portal.cli.output import Format, show_record
 from tenants.cli.guardian_store import GuardianStore
 
 _FIELDS = [
     ("path", "File"),
-    ("sha256", "SHA-256"),
+    ("id", "Id"),
     ("owner", "Owner"),
     ("guardians", "Guardians"),
     ("signed_by", "Signed last by"),
@@ -29,7 +28,7 @@ def describe(verified: VerifiedProtector, known: GuardianStore) -> dict[str, Any
     everybody = [_party(party, names) for party in parties(verified)]
     bare = verified.protector
     return {
-        "sha256": protector_hash(verified),
+        "id": verified.id,
         "owner": next(party for party in everybody if party["role"] == "owner"),
         "guardians": [party for party in everybody if party["role"] == "guardian"],
         "signed_by": next(party for party in everybody if party["id"] == verified.signer.id),

@@ -17,7 +17,7 @@ from hgs.keyprotection.certificates import same_fingerprint
 from hgs.keyprotection.errors import KeyProtectionError
 from hgs.keyprotection.guardian import Guardian, GuardianKeys
 from hgs.keyprotection.protector import VerifiedProtector, parse_protector, serialise_protector, verify_protector
-from hgs.keyprotection.revocation import RevocationNotice, protector_hash
+from hgs.keyprotection.revocation import RevocationNotice
 from hgs.keyprotection.succession import is_settled, move_to
 from tenants.rollover.bundle import BundleItem, ObjectKind
 
@@ -57,8 +57,7 @@ class Change:
 
     def revoked(self, verified: VerifiedProtector) -> bool:
         """Whether a notice names this protector."""
-        digest = protector_hash(verified)
-        return any(notice.revokes(digest, verified.owner_fingerprint) for notice in self.notices)
+        return any(notice.revokes(verified.id, verified.owner_fingerprint) for notice in self.notices)
 
 
 def regrant(item: BundleItem, change: Change, random_bytes: RandomBytes) -> Regranted | LeftOut:

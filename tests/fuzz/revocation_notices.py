@@ -13,7 +13,7 @@ def check(data: bytes) -> None:
         notice = parse_unverified(data)
         assert notice.serialise() == data
         verified = notice.verify()
-        assert len(verified.protector_hashes) == len(notice.protector_hashes) > 0
+        assert len(verified.protector_ids) == len(notice.protector_ids) > 0
 
 
 if __name__ == "__main__":

@@ -132,3 +132,22 @@ def test_a_certificate_of_a_version_that_does_not_exist_is_refused() -> None:
     with pytest.raises(GuardianError) as caught:
         certificates.load_certificate(der.replace(version_3, bytes.fromhex("a003020122")))
     assert caught.value.code == "bad-certificate"
+
+
+def test_an_exponent_as_long_as_the_key_is_refused() -> None:
+    """Each check of such a key's signatures would take a hundred times as long."""
+    modulus = lab().signing_key.public_key().public_numbers().n
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "slow")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(rsa.RSAPublicNumbers(2**2000 + 1, modulus).public_key())
+        .serial_number(1)
+        .not_valid_before(NOW)
+        .not_valid_after(NOW + dt.timedelta(days=1))
+        .sign(lab().signing_key, hashes.SHA256())
+    )
+    with pytest.raises(GuardianError) as caught:
+        certificates.rsa_key_of(certificate.public_bytes(serialization.Encoding.DER), "signing")
+    assert caught.value.code == "key-exponent"

@@ -1,6 +1,7 @@
 import base64
 import datetime as dt
 import hashlib
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -9,12 +10,12 @@ from hypothesis import strategies as st
 
 from hgs.keyprotection.elements import Signature
 from hgs.keyprotection.errors import RevocationError
-from hgs.keyprotection.protector import new_protector, serialise_protector, verify_protector
+from hgs.keyprotection.protector import new_protector, protector_id, verify_protector
+from hgs.keyprotection.protector_form import wrappings_octets
 from hgs.keyprotection.revocation import (
     UnverifiedNotice,
     parse_notice,
     parse_unverified,
-    protector_hash,
     write_notice,
 )
 from tests.hgs.keyprotection.guardians import NOW, counted_random, lab, owner, stranger
@@ -30,7 +31,7 @@ def notice() -> bytes:
 def test_a_notice_says_who_revoked_what_and_when() -> None:
     read = parse_notice(notice())
     assert read.owner_fingerprint == owner().guardian.fingerprint
-    assert read.protector_hashes == {A, B}
+    assert read.protector_ids == {A, B}
     assert read.made_at == NOW
 
 
@@ -42,10 +43,12 @@ def test_a_notice_is_about_protectors_of_its_owner_only() -> None:
     assert not parse_notice(notice()).revokes(A, theirs)
 
 
-def test_a_protector_is_named_by_the_hash_of_its_document() -> None:
+def test_a_protector_is_named_by_what_is_signed_in_it() -> None:
     protector, _ = new_protector(owner(), [lab().guardian], counted_random("x"))
-    expected = hashlib.sha256(serialise_protector(protector)).hexdigest()
-    assert protector_hash(protector) == protector_hash(verify_protector(protector)) == expected
+    named = protector_id(protector)
+    assert named == verify_protector(protector).id == hashlib.sha256(wrappings_octets(protector.wrappings)).hexdigest()
+    assert protector_id(replace(protector, max_offline_unwraps=7)) == named
+    assert protector_id(new_protector(owner(), [lab().guardian], counted_random("y"))[0]) != named
 
 
 def test_a_time_elsewhere_is_written_in_utc() -> None:
@@ -56,7 +59,7 @@ def test_a_time_elsewhere_is_written_in_utc() -> None:
 
 def test_hashes_may_be_given_in_any_order_and_case_and_more_than_once() -> None:
     read = parse_notice(write_notice(owner(), [B, A.upper(), B], NOW))
-    assert read.protector_hashes == {A, B}
+    assert read.protector_ids == {A, B}
 
 
 @pytest.mark.parametrize(
@@ -64,8 +67,8 @@ def test_hashes_may_be_given_in_any_order_and_case_and_more_than_once() -> None:
     [
         ([], "protector-count"),
         ([hashlib.sha256(b"%d" % n).hexdigest() for n in range(257)], "protector-count"),
-        (["ab"], "protector-hash"),
-        (["z" * 64], "protector-hash"),
+        (["ab"], "protector-id"),
+        (["z" * 64], "protector-id"),
     ],
 )
 def test_what_names_no_protectors_is_not_written(hashes: list[str], code: str) -> None:
@@ -76,7 +79,7 @@ def test_what_names_no_protectors_is_not_written(hashes: list[str], code: str) -
 
 def test_the_most_protectors_fit_into_a_notice() -> None:
     hashes = [hashlib.sha256(b"%d" % n).hexdigest() for n in range(256)]
-    assert parse_notice(write_notice(owner(), hashes, NOW)).protector_hashes == set(hashes)
+    assert parse_notice(write_notice(owner(), hashes, NOW)).protector_ids == set(hashes)
 
 
 def _base64(text: str) -> str:
@@ -154,9 +157,7 @@ def test_a_notice_under_the_certificate_of_somebody_else_is_refused() -> None:
 
 def test_an_encryption_certificate_signs_no_notice() -> None:
     read = parse_unverified(notice())
-    forged = UnverifiedNotice(
-        owner().guardian.encryption_certificate, read.made_at, read.protector_hashes, read.signature
-    )
+    forged = UnverifiedNotice(owner().guardian.encryption_certificate, read.made_at, read.protector_ids, read.signature)
     with pytest.raises(RevocationError) as caught:
         parse_notice(forged.serialise())
     assert caught.value.code == "key-usage"

@@ -57,6 +57,7 @@ def nobody_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """What earlier tests were refused counts against nobody."""
     monkeypatch.setattr("hgs.commands.release.STRANGERS", Allowance(burst=120, per_second=2))
     monkeypatch.setattr("hgs.commands.release.HOSTS", Allowance(burst=600, per_second=10))
+    monkeypatch.setattr("hgs.commands.release.RELEASES", Allowance(burst=4000, per_second=100))
 
 
 @pytest.fixture(autouse=True)
@@ -85,10 +86,11 @@ def stranger() -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
 
 @pytest.fixture
 def keys_made_once(monkeypatch: pytest.MonkeyPatch, signer: tuple[x509.Certificate, rsa.RSAPrivateKey]) -> None:
-    """Keys of HGS are made once for the whole run."""
+    """Keys of HGS are made once for the whole run; a signer that follows the first is a new one."""
+    first = [signer]
     monkeypatch.setattr(initialising, "create_guardian_keys", lambda *_, **__: lab())
     monkeypatch.setattr(initialising, "create_communications_key", lambda *_: communications())
-    monkeypatch.setattr(signers, "make_signer", lambda *_: signer)
+    monkeypatch.setattr(signers, "make_signer", lambda *wanted: first.pop() if first else make_signer(*wanted))
 
 
 @pytest.fixture(scope="session")

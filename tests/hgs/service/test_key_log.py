@@ -12,7 +12,7 @@ from django.test import Client
 
 from hgs.commands import key_log as appending
 from hgs.keyprotection.protector import new_protector
-from hgs.models import KeyRelease, LogHead, LogLeaf, LogTile
+from hgs.models import KeyRelease, LogHead, LogLeaf, LogTile, ServiceConfiguration
 from hgs.selectors import key_log
 from hgs.selectors.key_events import event_of
 from hgs.selectors.key_log_check import damage
@@ -24,6 +24,7 @@ from hgs.transparency.errors import AuditError
 from hgs.transparency.merkle import Frontier, leaf_hash
 from hgs.transparency.note import VerifierKey
 from hgs.transparency.tiles import parse_entries
+from portal.kernel.errors import Unavailable
 from tests.hgs.keyprotection.guardians import branch, lab, owner, stranger
 from tests.hgs.service.conftest import TOKEN, Clock, Trusting
 from tests.hgs.service.hosts import Host, roll
@@ -100,6 +101,33 @@ def test_who_is_refused_too_often_is_not_listened_to_and_fills_no_log(
     assert answers[-1]["Retry-After"] == "30"  # type: ignore[index]
     assert KeyRelease.objects.count() == LogLeaf.objects.count() == 3
     assert ask(client, certificate).status_code == 200, "a healthy host is not held up by strangers"  # type: ignore[attr-defined]
+
+
+def test_a_host_whose_certificate_counts_no_more_is_told_so_whatever_strangers_do(
+    client: Client, certificate: bytes, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hgs.commands.release.STRANGERS", Allowance(burst=1, per_second=0))
+    clock.forward(hours=9)
+    assert [ask(client, b"x").status_code for _ in range(2)] == [403, 429]  # type: ignore[attr-defined]
+    assert ask(client, certificate).status_code == 403  # type: ignore[attr-defined]
+
+
+def test_a_host_gets_no_more_keys_at_once_than_the_log_should_hold(
+    client: Client, certificate: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hgs.commands.release.RELEASES", Allowance(burst=2, per_second=0))
+    answers = [ask(client, certificate) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]  # type: ignore[attr-defined]
+    assert b"EncryptedTransportKeys" not in answers[-1].content  # type: ignore[attr-defined]
+    assert KeyRelease.objects.count() == 2
+
+
+def test_a_key_of_the_log_from_before_a_restore_signs_nothing(initialised: None) -> None:
+    before = key_log.log_key()
+    ServiceConfiguration.objects.update(log_origin="another-log", trust_stamp=uuid4())
+    with pytest.raises(Unavailable):
+        appending.commit([appending.Entry(KeyEvent(at=AT, result="refused"), None)], before)
+    assert not LogLeaf.objects.exists()
 
 
 # ---- the log as anybody may read it ---------------------------------------------------------------------------------

@@ -2,16 +2,19 @@
 
 import base64
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.test import Client
 
+from hgs.commands import release, revocations
 from hgs.keyprotection.guardian import GuardianKeys
 from hgs.keyprotection.ownership import grant, revoke
-from hgs.keyprotection.protector import Protector, new_protector, verify_protector
+from hgs.keyprotection.protector import Protector, new_protector, protector_id, verify_protector
 from hgs.keyprotection.release import Released, open_response
-from hgs.keyprotection.revocation import protector_hash, write_notice
+from hgs.keyprotection.revocation import write_notice
 from hgs.models import KeyRelease, RevokedProtector
 from hgs.wire import kps
 from portal.kernel.models import AuditEvent
@@ -43,7 +46,7 @@ class Asking:
 
     def notice(self, *protectors: Protector, by: GuardianKeys | None = None) -> int:
         """Hand a notice to HGS as the portal does; how many are newly revoked."""
-        document = write_notice(by or owner(), [protector_hash(one) for one in protectors], AT)
+        document = write_notice(by or owner(), [protector_id(one) for one in protectors], AT)
         body = {"notice": base64.b64encode(document).decode()}
         response = self.client.post("/fabric/v1/revocations", body, content_type="application/json", **TOKEN)
         assert response.status_code == 200, response.content
@@ -69,6 +72,55 @@ def test_a_revoked_protector_opens_no_more_and_the_log_says_so(asking: Asking) -
     assert AuditEvent.objects.filter(event="protector:revoked").count() == 1
 
 
+def test_what_nobody_signed_makes_no_other_protector_of_a_revoked_one(asking: Asking) -> None:
+    """MaxOfflineUnwraps stands outside both signatures: whoever keeps one can write any number there."""
+    owners, rolled = fresh(), asking.released(fresh()).egress_protector
+    asking.notice(owners, rolled)
+    for protector in (owners, rolled):
+        assert asking.reason(replace(protector, max_offline_unwraps=7)) == "protector-revoked"
+
+
+def test_a_link_that_was_asked_for_in_another_spelling_is_a_link_all_the_same(asking: Asking) -> None:
+    first = asking.released(fresh()).egress_protector
+    second = asking.released(replace(first, max_offline_unwraps=7)).egress_protector
+    asking.notice(second)
+    assert {asking.reason(link) for link in (first, second)} == {"protector-revoked"}
+
+
+def test_what_is_released_while_the_notice_comes_in_is_of_the_revoked_chain(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = asking.released(fresh()).egress_protector
+    usual = release.answer
+
+    def meanwhile(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(release, "answer", usual)
+        asking.notice(machine)
+        return usual(*args, **kwargs)
+
+    monkeypatch.setattr(release, "answer", meanwhile)
+    next_link = asking.released(machine).egress_protector
+    assert asking.reason(next_link) == "protector-revoked"
+
+
+def test_a_notice_of_many_links_costs_a_few_queries(asking: Asking, django_assert_max_num_queries: Any) -> None:
+    link, chain = fresh(), []
+    for _ in range(12):
+        link = asking.released(link).egress_protector
+        chain.append(link)
+    with django_assert_max_num_queries(16):
+        asking.notice(*chain)
+    assert asking.reason(chain[0]) == "protector-revoked"
+
+
+def test_an_owner_fills_no_more_than_his_share(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(revocations, "MOST_OF_OWNER", 2)
+    asking.notice(fresh(), fresh())
+    with pytest.raises(AssertionError, match="too-many-revocations"):
+        asking.notice(fresh())
+    asking.notice(new_protector(stranger(), [lab().guardian], os.urandom)[0], by=stranger())
+
+
 def test_the_same_notice_again_changes_nothing(asking: Asking) -> None:
     protector = fresh()
     assert [asking.notice(protector), asking.notice(protector)] == [1, 0]
@@ -88,7 +140,7 @@ def test_every_link_of_a_machines_chain_is_revoked_with_one_of_them(asking: Aski
     chain = [asking.released(beginning).egress_protector]
     for _ in range(3):
         chain.append(asking.released(chain[-1]).egress_protector)
-    assert asking.notice(chain[1]) == len(chain)
+    assert asking.notice(chain[1]) == 2, "the link, and the chain"
     assert {asking.reason(link) for link in chain} == {"protector-revoked"}
 
 

@@ -1,6 +1,5 @@
 """Trust that was taken away and given again begins anew: certificates from before open no keys."""
 
-import hashlib
 import os
 import uuid
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from hgs.commands.host_groups import add_host_group, remove_host_group
 from hgs.commands.host_keys import add_host_key, remove_host_key
 from hgs.commands.mode import set_mode
 from hgs.commands.trust import remove_host
-from hgs.keyprotection.protector import new_protector
+from hgs.keyprotection.protector import new_protector, protector_id
 from hgs.models import DomainHost, HostGroup, HostKey, KeyRelease, OperationMode, TpmHost
 from hgs.wire import hgsa
 from tests.hgs.attestation.pacs import DOMAIN, ENABLED, Account, pac
@@ -40,8 +39,8 @@ def asks(client: Client) -> Callable[[bytes], str]:
 
     def ask(certificate: bytes) -> str:
         protector, _ = new_protector(owner(), [lab().guardian], os.urandom)
-        request, response = roll(client, protector, certificate)
-        row = KeyRelease.objects.get(protector_hash=hashlib.sha256(request.ingress_protector).hexdigest())
+        _, response = roll(client, protector, certificate)
+        row = KeyRelease.objects.get(protector_hash=protector_id(protector))
         assert response.status_code == (200 if row.released else 403)
         return row.reason
 

@@ -17,13 +17,14 @@ from hgs.keyprotection.protector import (
     import_protector,
     new_protector,
     parse_protector,
+    protector_id,
     roll,
     seal,
     serialise_protector,
     unwrap,
     verify_protector,
 )
-from hgs.keyprotection.revocation import parse_notice, protector_hash
+from hgs.keyprotection.revocation import parse_notice
 from tests.hgs.keyprotection.guardians import branch, communications, counted_random, lab, owner, stranger
 from tests.tenants.cli.conftest import Desk
 
@@ -90,7 +91,7 @@ def test_two_new_protectors_have_different_keys(desk: Desk) -> None:
 def test_anybody_sees_who_can_open_it(desk: Desk) -> None:
     new(desk)
     record = shown(desk, "vm.protector")
-    assert record["sha256"] == protector_hash(read(desk, "vm.protector"))
+    assert record["id"] == read(desk, "vm.protector").id
     assert record["owner"] | {"encryption_certificate": ""} == {  # type: ignore[operator]
         "id": 0, "role": "owner", "name": None, "signing_certificate": owner().guardian.fingerprint,
         "encryption_certificate": "", "authorised_by": [],
@@ -215,8 +216,8 @@ def test_the_notice_names_the_old_protector_and_its_owner(desk: Desk) -> None:
     )
     old, later = read(desk, "vm.protector"), read(desk, "revoked")
     notice = parse_notice((desk.folder / "notice.xml").read_bytes())
-    assert notice.revokes(protector_hash(old), old.owner_fingerprint)
-    assert not notice.revokes(protector_hash(later), later.owner_fingerprint)
+    assert notice.revokes(old.id, old.owner_fingerprint)
+    assert not notice.revokes(later.id, later.owner_fingerprint)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +276,7 @@ def test_the_length_of_the_originals_tools_is_read_always_and_written_when_asked
     data = (desk.folder / "vm.protector").read_bytes()
     assert int.from_bytes(data[:4]) == len(data)
     assert import_protector(data) == parse_protector(data[4:])
-    assert shown(desk, "vm.protector")["sha256"] == protector_hash(import_protector(data))
+    assert shown(desk, "vm.protector")["id"] == protector_id(import_protector(data))
     grant(desk)
     assert (desk.folder / "granted").read_bytes().startswith(b"<Protector")
 

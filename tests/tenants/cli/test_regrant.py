@@ -10,8 +10,14 @@ from fabric.shielding.pdk import parse_pdk
 from hgs.keyprotection import certificates
 from hgs.keyprotection.guardian import GuardianKeys, guardian_keys_from
 from hgs.keyprotection.metadata import serialise_metadata
-from hgs.keyprotection.protector import new_protector, parse_protector, serialise_protector, unwrap, verify_protector
-from hgs.keyprotection.revocation import protector_hash, write_notice
+from hgs.keyprotection.protector import (
+    new_protector,
+    parse_protector,
+    serialise_protector,
+    unwrap,
+    verify_protector,
+)
+from hgs.keyprotection.revocation import write_notice
 from hgs.keyprotection.succession import pair_of, pairs_of
 from tenants.rollover.bundle import (
     Bundle,
@@ -132,7 +138,7 @@ def test_whom_the_owners_signature_lets_in_is_shown(desk: Desk) -> None:
 def test_what_the_owner_revoked_stays_revoked(desk: Desk) -> None:
     put_work(desk, vm(1), vm(2))
     verified = verify_protector(parse_protector(vm(1).content))
-    (desk.folder / "notice.xml").write_bytes(write_notice(owner(), [protector_hash(verified)], NOW))
+    (desk.folder / "notice.xml").write_bytes(write_notice(owner(), [verified.id], NOW))
     done = desk.gf(*command(desk, "--notice", desk.path("notice.xml")))
     assert done.exit_code == 1
     assert "web01: You revoked this key protector by a notice." in done.stdout

@@ -7,8 +7,14 @@ import pytest
 
 from fabric.shielding.pdk import open_pdk, parse_pdk
 from hgs.keyprotection.guardian import GuardianKeys
-from hgs.keyprotection.protector import new_protector, parse_protector, serialise_protector, unwrap, verify_protector
-from hgs.keyprotection.revocation import RevocationNotice, parse_notice, protector_hash, write_notice
+from hgs.keyprotection.protector import (
+    new_protector,
+    parse_protector,
+    serialise_protector,
+    unwrap,
+    verify_protector,
+)
+from hgs.keyprotection.revocation import RevocationNotice, parse_notice, write_notice
 from tenants.rollover.bundle import BundleItem, ObjectKind
 from tenants.rollover.regranting import Change, LeftOut, Regranted, guardians_of, regrant
 from tests.fabric.shielding.test_pdk import FILES, document
@@ -75,7 +81,7 @@ def notice_of(item: BundleItem, by: GuardianKeys) -> RevocationNotice:
         if item.kind is ObjectKind.SHIELDING_DATA
         else verify_protector(parse_protector(item.content))
     )
-    return parse_notice(write_notice(by, [protector_hash(verified)], NOW))
+    return parse_notice(write_notice(by, [verified.id], NOW))
 
 
 @pytest.mark.parametrize("item", [vm, data])
