@@ -12,12 +12,12 @@ TIMEOUT_SECONDS = 5.0
 
 
 @contextmanager
-def fabric_client() -> Iterator[FabricClient]:
-    """The fabric's door to HGS: submit and read, nothing else.
+def fabric_client(timeout: float = TIMEOUT_SECONDS) -> Iterator[FabricClient]:
+    """The fabric's door to HGS: submit and read, nothing else. `timeout` in seconds.
 
     Raises `Conflict` (`hgs-refused`) where HGS says no, `Unavailable` (`hgs-unavailable`) where it does not answer.
     """
-    client = FabricClient(settings.HGS_URL, settings.HGS_FABRIC_TOKEN, TIMEOUT_SECONDS)
+    client = FabricClient(settings.HGS_URL, settings.HGS_FABRIC_TOKEN, timeout)
     try:
         with _in_our_words():
             yield client

@@ -12,9 +12,9 @@ from fabric.workloads import Finished
 from portal.kernel import audit
 from portal.kernel.actor import system_actor
 from portal.kernel.models import Job
-from tenants.commands import rollover_jobs
+from tenants.commands import key_protector_jobs
+from tenants.commands.key_protector import forget_export
 from tenants.commands.power import forget_vm
-from tenants.commands.rollover import forget_export
 from tenants.commands.states import move
 from tenants.commands.virtual_machines import scope_of
 from tenants.models import VirtualMachine, VmState
@@ -49,8 +49,8 @@ class VmListener:
     def job_finished(self, finished: Finished) -> None:
         """Move the VM where the end of its job leads."""
         kind = Job.objects.values_list("kind", flat=True).get(pk=finished.job_id)
-        if kind in rollover_jobs.KINDS:
-            rollover_jobs.protector_job_ended(kind, finished)
+        if kind in key_protector_jobs.KINDS:
+            key_protector_jobs.protector_job_ended(kind, finished)
             return
         vm = VirtualMachine.objects.filter(pk=finished.vm_id, job_id=finished.job_id).first()
         if vm is None or kind not in _DURING:

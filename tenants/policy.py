@@ -84,7 +84,7 @@ def decide_replace_shielding_data(actor: Actor, data: ShieldingData) -> Decision
     return Allowed() if _owns(actor, data.subscription) else _NOT_YOURS
 
 
-def decide_regrant(actor: Actor, vm: VirtualMachine) -> Decision:
+def decide_key_protector(actor: Actor, vm: VirtualMachine) -> Decision:
     """Whether the VM's host can be asked for its key protector now, or given another one."""
     if not _owns(actor, vm.subscription):
         return _NOT_YOURS

@@ -30,7 +30,7 @@ STEPS: dict[str, tuple[Step, ...]] = {
     STOP_VM: (Step("stop", "Shut the VM down", 1),),
     REMOVE_VM: (Step("remove", "Remove the VM's disk and keys from the host", 1),),
     EXPORT_PROTECTOR: (Step("export", "Fetch the VM's key protector from its host", 1),),
-    REPLACE_PROTECTOR: (Step("replace", "Give the host the key protector that its owner re-granted", 1),),
+    REPLACE_PROTECTOR: (Step("replace", "Give the host the key protector that its owner changed", 1),),
 }
 
 TITLES = {

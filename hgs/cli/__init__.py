@@ -16,6 +16,7 @@ from hgs.cli import (
     people,
     policies,
     records,
+    revoking,
     rewrap,
     signer,
     state,
@@ -133,8 +134,8 @@ def certificates(actor: "Actor", output: Format) -> None:
 
 
 _MODULES: Final = (
-    approving, trusting, host_trust, artefacts, policies, records, key_log, mode, people, key, signer, rewrap, state,
-    offline_starts, trace,
+    approving, trusting, host_trust, artefacts, policies, records, revoking, key_log, mode, people, key, signer, rewrap,
+    state, offline_starts, trace,
 )  # fmt: skip
 for _module in _MODULES:
     for _command in _module.COMMANDS:

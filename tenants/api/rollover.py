@@ -8,12 +8,12 @@ from django.http import FileResponse, HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
-from rest_framework.parsers import BaseParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from portal.api.views import ApiView
 from portal.web.access import Access
+from tenants.api.files import FileUpload, file_parsers
 from tenants.commands.rollover import prepare_rollover
 from tenants.commands.rollover_result import apply_rollover
 from tenants.rollover.bundle import FILE_MAX
@@ -82,12 +82,6 @@ class ItemResultSerializer(serializers.Serializer[Any]):
     job_id = serializers.UUIDField(allow_null=True)
 
 
-class ResultUpload(serializers.Serializer[Any]):
-    """A multipart form with the file that `gf key-protector regrant` wrote."""
-
-    file = serializers.FileField()
-
-
 class RolloverView(ApiView):
     """What of the caller's names an older guardian."""
 
@@ -133,30 +127,21 @@ class WorkFile(ApiView):
         return FileResponse(file, as_attachment=True, filename="rollover.zip", content_type="application/zip")
 
 
-class RawResult(BaseParser):
-    """The result itself as the request's body; read no further than one byte past the limit."""
-
-    media_type = "application/octet-stream"
-
-    def parse(self, stream, media_type=None, parser_context=None):  # type: ignore[no-untyped-def] # noqa: ARG002
-        return {"raw": stream.read(FILE_MAX + 1)}
-
-
 class Result(ApiView):
     """The result of `gf key-protector regrant`."""
 
     access = Access.TENANT
     body_most = FILE_MAX + 64 * 1024
-    parser_classes = [MultiPartParser, RawResult]
+    parser_classes = file_parsers(FILE_MAX)
 
-    @extend_schema(request={"multipart/form-data": ResultUpload}, responses=ItemResultSerializer(many=True))
+    @extend_schema(request={"multipart/form-data": FileUpload}, responses=ItemResultSerializer(many=True))
     def post(self, request: Request) -> Response:
         """Take it over; each object has a result of its own. Also as the body itself, `application/octet-stream`."""
         raw = request.data.get("raw") if isinstance(request.data, dict) else None
         if isinstance(raw, bytes):
             file: Any = BytesIO(raw)
         else:
-            asked = ResultUpload(data=request.data)
+            asked = FileUpload(data=request.data)
             asked.is_valid(raise_exception=True)
             file = asked.validated_data["file"]
         return Response(ItemResultSerializer(apply_rollover(self.actor, file=file), many=True).data)

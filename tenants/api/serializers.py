@@ -6,9 +6,10 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from portal.kernel.policy import Denial
-from tenants.models import ShieldingData, Subscription, VirtualMachine
+from tenants.models import ProtectorState, ShieldingData, Subscription, VirtualMachine, VmKeyProtector
 from tenants.policy import VmAction, decide_vm
 from tenants.quota import usage_of
+from tenants.selectors.key_protector import protector_of
 
 _OUTDATED = "Whether it names an older guardian of this fabric than the present one."
 
@@ -36,6 +37,22 @@ class ProblemSerializer(serializers.Serializer[Any]):
     advice = serializers.CharField()
 
 
+class KeptProtectorSerializer(serializers.Serializer[Any]):
+    """How far an exchange of a VM's key protector is."""
+
+    state = serializers.ChoiceField(
+        choices=ProtectorState.values, help_text="exported: fetched, to be read at key-protector/. stale: not here."
+    )
+    sha256 = serializers.CharField(help_text="Of the document that was fetched, while it is here.")
+    fetched_at = serializers.DateTimeField(source="exported_at", allow_null=True)
+    replaced_at = serializers.DateTimeField(allow_null=True, help_text="When its host last took over another one.")
+    job_id = serializers.UUIDField(allow_null=True)
+    problem = ProblemSerializer(allow_null=True, help_text="Why the last exchange failed.")
+
+    def to_representation(self, instance: VmKeyProtector) -> dict[str, Any]:
+        return {**super().to_representation(instance), "problem": instance.problem or None}
+
+
 class VmSerializer(serializers.ModelSerializer[VirtualMachine]):
     """A virtual machine. `state` changes with its jobs; `job_id` is the last of them."""
 
@@ -50,14 +67,15 @@ class VmSerializer(serializers.ModelSerializer[VirtualMachine]):
     owner_fingerprint = serializers.CharField(read_only=True)
     guardians = GuardianSerializer(many=True, read_only=True)
     outdated_guardian = serializers.BooleanField(source="outdated", read_only=True, help_text=_OUTDATED)
+    key_protector = serializers.SerializerMethodField(help_text="Null while it was never fetched.")
 
     class Meta:
         model = VirtualMachine
         fields = [
             "id", "name", "state", "protection", "subscription", "shielding_data", "shielding_data_name", "template",
             "template_name", "network", "network_name", "host", "address", "access", "vcpus", "memory_mib",
-            "last_heartbeat_at", "owner_fingerprint", "guardians", "outdated_guardian", "job_id", "problem",
-            "created_by", "created_at",
+            "last_heartbeat_at", "owner_fingerprint", "guardians", "outdated_guardian", "key_protector", "job_id",
+            "problem", "created_by", "created_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -79,6 +97,11 @@ class VmSerializer(serializers.ModelSerializer[VirtualMachine]):
     def get_last_heartbeat_at(self, vm: VirtualMachine) -> Any:
         beat = vm.placement.last_heartbeat_at if vm.placement else None
         return serializers.DateTimeField().to_representation(beat) if beat else None
+
+    @extend_schema_field(KeptProtectorSerializer(allow_null=True))
+    def get_key_protector(self, vm: VirtualMachine) -> Any:
+        kept = protector_of(vm)
+        return KeptProtectorSerializer(kept).data if kept else None
 
     @extend_schema_field(ProblemSerializer(allow_null=True))
     def get_problem(self, vm: VirtualMachine) -> dict[str, Any] | None:

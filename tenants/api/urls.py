@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from tenants.api import key_account, rollover, shielding_data, virtual_machines
+from tenants.api import key_account, key_protector, revocations, rollover, shielding_data, virtual_machines
 
 app_name = "tenants-api"
 urlpatterns = [
@@ -13,12 +13,19 @@ urlpatterns = [
     path("virtual-machines/<uuid:pk>/stop/", virtual_machines.VmStop.as_view(), name="vm-stop"),
     path("virtual-machines/<uuid:pk>/retry/", virtual_machines.VmRetry.as_view(), name="vm-retry"),
     path("virtual-machines/<uuid:pk>/console/", virtual_machines.VmConsole.as_view(), name="vm-console"),
+    path("virtual-machines/<uuid:pk>/key-protector/", key_protector.KeyProtector.as_view(), name="vm-key-protector"),
+    path(
+        "virtual-machines/<uuid:pk>/key-protector/fetch/",
+        key_protector.KeyProtectorFetch.as_view(),
+        name="vm-key-protector-fetch",
+    ),
     path("key-account/", key_account.Entries.as_view(), name="key-account"),
     path("key-account/owners/", key_account.Owners.as_view(), name="key-account-owners"),
     path("key-account/challenges/", key_account.Challenges.as_view(), name="key-account-challenges"),
     path("key-account/proofs/", key_account.Proofs.as_view(), name="key-account-proofs"),
     re_path(r"^key-account/proofs/(?P<owner>[0-9a-f]{64})/$", key_account.Proof.as_view(), name="key-account-proof"),
     path("key-account/bundle/", key_account.Bundle.as_view(), name="key-account-bundle"),
+    path("key-account/revocations/", revocations.Revocations.as_view(), name="key-account-revocations"),
     path("key-account/log-key/", key_account.LogKey.as_view(), name="key-account-log-key"),
     path("key-rollover/", rollover.RolloverView.as_view(), name="rollover"),
     path("key-rollover/fetch/", rollover.Fetch.as_view(), name="rollover-fetch"),

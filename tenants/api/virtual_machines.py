@@ -50,7 +50,8 @@ class _Vms(ApiAccess):
     queryset = VirtualMachine.objects.none()
 
     def get_queryset(self) -> QuerySet[VirtualMachine]:
-        found = with_outdated(virtual_machines(self.actor))
+        found = with_outdated(virtual_machines(self.actor)).select_related("key_protector")
+        found = found.defer("key_protector__document")
         name = self.request.GET.get("name")
         return found.filter(name=name) if name else found
 

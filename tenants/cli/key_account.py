@@ -18,7 +18,7 @@ from tenants.cli.audit_store import STORE_OPTION, AuditStore, store_from
 from tenants.cli.files import write_file
 from tenants.cli.owner import EXISTING, WRITABLE, read_owner, unlock_owner
 from tenants.cli.owner_certificate import read_public_owner
-from tenants.cli.vm import VMS, one_of
+from tenants.cli.portal_objects import VMS, one_of
 from tenants.owner_proof import parse_challenge, prove
 
 ACCOUNT = "/api/v1/key-account/"

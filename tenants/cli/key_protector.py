@@ -23,6 +23,7 @@ from tenants.cli.guardian_store import GuardianStore, signing_fingerprints, stor
 from tenants.cli.owner import EXISTING, WRITABLE, unlock_owner
 from tenants.cli.protector_record import describe, show
 from tenants.cli.regrant import regrant_all
+from tenants.cli.revocation import send_notice
 from tenants.cli.trust import find_guardian
 
 _OWNER = click.option("--owner", type=EXISTING, required=True, help="Your owner guardian file.")
@@ -43,6 +44,7 @@ def key_protector() -> None:
 
 
 key_protector.add_command(regrant_all, "regrant")
+key_protector.add_command(send_notice)
 
 
 @key_protector.command()
@@ -151,7 +153,11 @@ def revoke(
         write_file(notice, document, force=force)
     _write(revoked, out, known, length_prefix=length_prefix, force=force, output=output)
     if notice is not None:
-        click.echo(f"{notice} is written. Once HGS has it, it refuses {file}.", err=True)
+        click.echo(
+            f"{notice} is written. Put {out} in force, start the VM once with it, then let HGS refuse {file}:\n"
+            f"  gf key-protector send-notice {notice}",
+            err=True,
+        )
     else:
         click.echo(f"warning: {file} itself still opens for that guardian; --notice lets HGS refuse it.", err=True)
 

@@ -8,7 +8,7 @@ import click
 
 from portal.cli.output import Format, output_option, show_record, show_rows
 from portal.cli.rest import RestClient
-from tenants.cli.vm import FILES, one_of
+from tenants.cli.portal_objects import FILES, one_of
 
 _COLUMNS = (("name", "NAME"), ("policy", "POLICY"), ("owner_name", "OWNER"), ("virtual_machines", "VMS"), ("id", "ID"))
 _FIELDS = (

@@ -7,7 +7,6 @@ follows the job's steps on standard error and ends as the job ends (exit code 0 
 from __future__ import annotations
 
 import sys
-import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,13 +17,12 @@ import click
 from portal.cli.failure import CliError
 from portal.cli.output import Format, output_option, printable, show_record, show_rows
 from portal.cli.rest import RestClient
+from tenants.cli.portal_jobs import follow, job_of, timeout_option, wait_option
+from tenants.cli.portal_objects import FILES, VMS, is_uuid, one_of
+from tenants.cli.vm_key_protector import COMMANDS
 
-VMS: Final = "/api/v1/virtual-machines/"
-FILES: Final = "/api/v1/shielding-data/"
 NETWORKS: Final = "/api/v1/networks/"
 TEMPLATES: Final = "/api/v1/template-disks/"
-_OPEN: Final = frozenset({"queued", "running"})
-_POLL_SECONDS: Final = 1.0
 _COLUMNS: Final = (("name", "NAME"), ("state", "STATE"), ("protection", "PROTECTION"), ("host", "HOST"),
                    ("ssh", "SSH"), ("template_name", "TEMPLATE"))  # fmt: skip
 _FIELDS: Final = (
@@ -34,8 +32,6 @@ _FIELDS: Final = (
     ("vcpus", "Processors"), ("memory_mib", "Memory, MiB"), ("last_heartbeat_at", "Last heartbeat"),
     ("created_at", "Created"),
 )  # fmt: skip
-wait_option = click.option("--wait", is_flag=True, help="Follow the job until it ends.")
-timeout_option = click.option("--timeout", type=float, default=600.0, show_default=True, help="Seconds to wait.")
 
 
 @click.group()
@@ -158,38 +154,19 @@ def _confirm(name: str) -> None:
 def _finish(
     rest: RestClient, started: Mapping[str, Any], name: str, wait: bool, timeout: float, output: Format
 ) -> None:
-    job_id = str(started["job"]).rstrip("/").rpartition("/")[2]
+    job_id = job_of(started)
     if not wait:
         record = {"name": name, "id": started["id"], "state": started["state"], "job_id": job_id}
         fields = (("name", "Name"), ("id", "Id"), ("state", "State"), ("job_id", "Job"))
         show_record(record, fields, output)
         return
-    _follow(rest, job_id, timeout)
+    follow(rest, job_id, timeout)
     rows = list(rest.items(VMS, {"name": name}))
     if rows:
         _show(rows[0], output)
     else:
         gone = {"name": name, "id": started["id"], "state": "removed"}
         show_record(gone, (("name", "Name"), ("state", "State")), output)
-
-
-def _follow(rest: RestClient, job_id: str, timeout: float) -> None:
-    """Say each step as it begins; raises CliError with the job's reason if it fails, or when `timeout` is over."""
-    deadline, said = time.monotonic() + timeout, set[str]()
-    while True:
-        job = rest.get(f"/api/v1/jobs/{job_id}/")
-        for step in job["steps"]:
-            if step["state"] in ("running", "done", "failed") and step["key"] not in said:
-                said.add(step["key"])
-                click.echo(printable(step["title"]), err=True)
-        if job["state"] not in _OPEN:
-            break
-        if time.monotonic() >= deadline:
-            raise CliError(f"The job {job_id} still runs after {timeout:g} s.", "It goes on in the portal.")
-        time.sleep(_POLL_SECONDS)
-    if job["state"] != "succeeded":
-        error = job.get("error") or {}
-        raise CliError(str(error.get("message") or f"The job ended as {job['state']}."), str(error.get("advice") or ""))
 
 
 def _shielding_data(rest: RestClient, wanted: str) -> str:
@@ -211,7 +188,7 @@ def _sha256(path: Path) -> str:
 
 
 def _template(rest: RestClient, wanted: str) -> str:
-    if _is_uuid(wanted):
+    if is_uuid(wanted):
         return wanted
     name, _, version = wanted.partition(":")
     found = [row for row in rest.items(TEMPLATES, {"name": name}) if not version or row["version"] == version]
@@ -223,25 +200,6 @@ def _template(rest: RestClient, wanted: str) -> str:
     raise CliError(f"There are {len(found)} template disks {name}: {versions}.", "Give NAME:VERSION.")
 
 
-def one_of(rest: RestClient, path: str, wanted: str, what: str) -> dict[str, Any]:
-    if _is_uuid(wanted):
-        found: dict[str, Any] = rest.get(f"{path}{wanted}/")
-        return found
-    rows = list(rest.items(path, {"name": wanted}))
-    if not rows:
-        raise CliError(f"There is no {what} named {wanted}.")
-    if len(rows) > 1:
-        raise CliError(f"There are {len(rows)} named {wanted}.", "Give the id; it is in the list with --output json.")
-    return rows[0]
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return str(uuid.UUID(text)) == text.lower()
-    except ValueError:
-        return False
-
-
 def _with_ssh(row: Mapping[str, Any]) -> dict[str, Any]:
     access, problem = row.get("access"), row.get("problem")
     ssh = f"ssh -p {access['port']} root@{access['host']}" if access else None
@@ -250,3 +208,7 @@ def _with_ssh(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _show(row: Mapping[str, Any], output: Format) -> None:
     show_record(_with_ssh(row), _FIELDS, output)
+
+
+for _command in COMMANDS:
+    vm.add_command(_command)

@@ -1,6 +1,5 @@
 """Rollover, on the way back: taking over what the owner re-granted, one object at a time, each with its own result."""
 
-import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,26 +9,22 @@ from uuid import UUID
 from django.db import transaction
 
 from fabric import library
-from fabric.dispatch import assign_job
 from fabric.models import BlobKind, GuardianInForce
-from hgs.keyprotection.errors import KeyProtectionError
-from hgs.keyprotection.protector import parse_protector, verify_protector
+from hgs.keyprotection.protector import serialise_protector
 from portal.kernel import audit
 from portal.kernel.actor import Actor
 from portal.kernel.errors import Conflict, DomainError, Invalid, NotFound
-from portal.kernel.models import Job
 from portal.kernel.policy import require
 from tenants.commands.dependents import report_soon
-from tenants.commands.rollover import begin_job
+from tenants.commands.key_protector import begin_replacement, read_protector, require_idle, require_same_owner
 from tenants.commands.virtual_machines import scope_of
-from tenants.models import ProtectorState, ShieldingData, Subscription, VirtualMachine, VmKeyProtector
+from tenants.models import ShieldingData, Subscription, VirtualMachine, VmKeyProtector
 from tenants.pdk_file import NamedGuardian, PdkFacts, guardians_of, joined_pairs, read_pdk
-from tenants.policy import decide_regrant, decide_replace_shielding_data
+from tenants.policy import decide_key_protector, decide_replace_shielding_data
 from tenants.rollover.bundle import BundleItem, BundleKind, ObjectKind, read_bundle
 from tenants.rollover.errors import BundleError
 from tenants.selectors.rollover import require_guardian
 from tenants.selectors.virtual_machines import virtual_machines
-from tenants.steps import REPLACE_PROTECTOR
 
 _ALREADY = "It names the present guardian already."
 AGAIN = "Get a new work file, re-grant it and upload that result."
@@ -126,59 +121,26 @@ def _take_protector(actor: Actor, item: BundleItem, guardian: GuardianInForce) -
     fetched = kept is not None and kept.sha256 == item.replaces
     if not fetched and _is_current(vm, guardian):
         return ItemResult(item.kind, item.id, vm.name, Outcome.UNCHANGED, message=_ALREADY)
-    require(decide_regrant(actor, vm))
-    if kept is not None and kept.under_way:
-        raise Conflict("protector-busy", "Its host is at work on its key protector.", "Wait until that is done.")
+    require(decide_key_protector(actor, vm))
+    if kept is not None:
+        require_idle(kept)
     if kept is None or not fetched or not kept.document:
         raise Conflict("protector-outdated", "It was started since the work file was made, or fetched again.", AGAIN)
-    guardians = _guardians_of(item, vm.owner_fingerprint, guardian)
-    job = _begin_replacement(actor, vm, kept, item, guardians)
+    verified = read_protector(item.content, AGAIN)
+    guardians = guardians_of(verified)
+    _check(vm.owner_fingerprint, verified.owner_fingerprint, guardians, guardian)
+    job = begin_replacement(actor, vm, kept, serialise_protector(verified.protector), guardians)
     return ItemResult(
         item.kind, item.id, vm.name, Outcome.STARTED, message="Its host is taking it over.", job_id=job.pk
     )
-
-
-def _begin_replacement(
-    actor: Actor, vm: VirtualMachine, kept: VmKeyProtector, item: BundleItem, guardians: list[NamedGuardian]
-) -> Job:
-    job = begin_job(
-        actor, vm, kept, REPLACE_PROTECTOR, ProtectorState.REPLACING,
-        replacement_sha256=item.sha256, replacement_guardians=guardians,
-    )  # fmt: skip
-    if vm.placement and vm.placement.host:
-        protector = base64.b64encode(item.content).decode()
-        assign_job(job.pk, vm.placement.host, "host.replace_protector", {"vm_id": str(vm.pk), "protector": protector})
-    audit.record(
-        actor, "vm:protector-uploaded", target_type="virtual-machine", target_id=vm.pk,
-        scope=scope_of(vm.subscription_id), summary=f"Uploaded a re-granted key protector for {vm.name}",
-        data={"sha256": item.sha256, "before": item.replaces},
-    )  # fmt: skip
-    return job
 
 
 def _is_current(row: ShieldingData | VirtualMachine, guardian: GuardianInForce) -> bool:
     return guardian.pair in row.guardian_pairs.split()
 
 
-def _guardians_of(item: BundleItem, owner_fingerprint: str, guardian: GuardianInForce) -> list[NamedGuardian]:
-    """Whom a key protector names, once it is verified and of the VM's owner."""
-    try:
-        verified = verify_protector(parse_protector(item.content))
-    except KeyProtectionError as error:
-        raise Invalid("protector-invalid", f"This is not a key protector that can be used. {error.message}", AGAIN,
-                      details={"reason": error.code}) from error  # fmt: skip
-    guardians = guardians_of(verified)
-    _check(owner_fingerprint, verified.owner_fingerprint, guardians, guardian)
-    return guardians
-
-
 def _check(before: str, after: str, guardians: list[NamedGuardian], wanted: GuardianInForce) -> None:
-    if after != before:
-        raise Invalid(
-            "other-owner",
-            "It belongs to another owner guardian than before, and an object's owner never changes.",
-            "Re-grant it with the owner guardian that it was made with.",
-        )
+    require_same_owner(before, after)
     if wanted.pair not in {named["pair"] for named in guardians}:
         raise Invalid(
             "wrong-guardian",

@@ -1,4 +1,4 @@
-"""VMs' own key protectors on their way to a new guardian: fetched from the host, re-granted by the owner, put back."""
+"""VMs' own key protectors in their owners' hands: fetched from the host, changed by the owner, put back."""
 
 from django.db import models
 
@@ -20,7 +20,7 @@ UNDER_WAY = frozenset({ProtectorState.EXPORTING, ProtectorState.REPLACING})
 
 
 class VmKeyProtector(models.Model):
-    """What the fabric keeps of one VM's key protector during a rollover; the one in force lies on the VM's host.
+    """What the fabric keeps of one VM's key protector while its owner changes it; that in force lies on the VM's host.
 
     `document` is the protector as its host exported it, verified, and good for a replacement until the VM starts again.
     `replacement_sha256` and `replacement_guardians` are of the owner's new one while the host takes it over.

@@ -13,11 +13,12 @@ from fabric.selectors.guardian import guardian_in_force
 from portal.kernel.actor import Actor
 from portal.kernel.errors import Conflict, Unavailable
 from portal.kernel.policy import Denial
-from tenants.models import ProtectorState, ShieldingData, Subscription, VirtualMachine, VmKeyProtector
+from tenants.models import ProtectorState, ShieldingData, Subscription, VirtualMachine
 from tenants.models.plan import SubscriptionQuerySet
-from tenants.policy import decide_regrant
+from tenants.policy import decide_key_protector
 from tenants.rollover.bundle import Bundle, BundleItem, BundleKind, ObjectKind, WantedGuardian, write_bundle
 from tenants.rollover.errors import BundleError
+from tenants.selectors.key_protector import protector_of
 from tenants.selectors.virtual_machines import virtual_machines
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
@@ -127,18 +128,13 @@ def rollover_of(actor: Actor) -> Rollover:
     return Rollover(guardian_in_force(), vms + files)
 
 
-def protector_of(vm: VirtualMachine) -> VmKeyProtector | None:
-    """What is kept of a VM's key protector, if anything is."""
-    return getattr(vm, "key_protector", None)
-
-
 def _vm_item(actor: Actor, vm: VirtualMachine) -> OutdatedItem:
     kept = protector_of(vm)
     state = kept.state if kept else ProtectorState.STALE
     if kept and kept.under_way:
         doing = ItemState.FETCHING if state == ProtectorState.EXPORTING else ItemState.REPLACING
         return OutdatedItem(ObjectKind.VM, vm.pk, vm.name, doing, job_id=kept.job_id)
-    decision = decide_regrant(actor, vm)
+    decision = decide_key_protector(actor, vm)
     if kept and state == ProtectorState.FAILED:
         said = str(kept.problem.get("message", "")), str(kept.problem.get("advice", ""))
         return OutdatedItem(ObjectKind.VM, vm.pk, vm.name, ItemState.FAILED, *said, job_id=kept.job_id)

@@ -26,6 +26,7 @@ from tenants.owner_proof import PROOF_MAX
 from tenants.selectors import key_account
 from tenants.selectors.key_account import EntryPage, OwnerAccount
 from tenants.web import statuses
+from tenants.web.revocations import revoke_button
 
 SHIELDING_DATA_PIVOTS = (
     PivotOf("files", "Files", "tenants:shielding-data"),
@@ -86,6 +87,9 @@ class OwnerList(ObjectListView):
     empty = Empty("Your shielding data names the owners. Upload a file first.", "Upload a file",
                   "tenants:shielding-data-new")  # fmt: skip
 
+    def get_extra_buttons(self) -> list[CommandButton]:
+        return [revoke_button()]
+
     def get_rows(self) -> list[OwnerAccount]:
         return key_account.owner_accounts(self.actor)
 
@@ -119,6 +123,7 @@ class OwnerPage(ObjectDetailView):
                           download=True),
             CommandButton("close", "Close", "lock", reverse("tenants:key-account-close", args=[owner]), closed,
                           destructive=True),
+            revoke_button(),
         ]  # fmt: skip
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

@@ -2,7 +2,16 @@
 
 from django.urls import URLPattern, path, re_path
 
-from tenants.web import key_account, networks, rollover, shielding_data, virtual_machines, vm_commands
+from tenants.web import (
+    key_account,
+    key_protector,
+    networks,
+    revocations,
+    rollover,
+    shielding_data,
+    virtual_machines,
+    vm_commands,
+)
 
 app_name = "tenants"
 _OWNER = r"^key-account/(?P<owner>[0-9a-f]{64})/"
@@ -18,6 +27,17 @@ urlpatterns: list[URLPattern] = [
     path("virtual-machines/<uuid:pk>/retry/", vm_commands.VmRetry.as_view(), name="vm-retry"),
     path("virtual-machines/<uuid:pk>/console/", vm_commands.VmConsole.as_view(), name="vm-console"),
     path("virtual-machines/<uuid:pk>/remove/", vm_commands.VmRemove.as_view(), name="vm-remove"),
+    path("virtual-machines/<uuid:pk>/key-protector/", key_protector.key_protector_file, name="vm-key-protector-file"),
+    path(
+        "virtual-machines/<uuid:pk>/key-protector/fetch/",
+        key_protector.KeyProtectorFetch.as_view(),
+        name="vm-key-protector-fetch",
+    ),
+    path(
+        "virtual-machines/<uuid:pk>/key-protector/upload/",
+        key_protector.KeyProtectorSet.as_view(),
+        name="vm-key-protector-set",
+    ),
     path("shielding-data/", shielding_data.ShieldingDataList.as_view(), name="shielding-data"),
     path("shielding-data/new/", shielding_data.ShieldingDataNew.as_view(), name="shielding-data-new"),
     path("shielding-data/guardian/", shielding_data.GuardianPage.as_view(), name="guardian"),
@@ -26,6 +46,7 @@ urlpatterns: list[URLPattern] = [
         "shielding-data/<uuid:pk>/remove/", shielding_data.ShieldingDataRemove.as_view(), name="shielding-data-remove"
     ),
     path("key-account/", key_account.OwnerList.as_view(), name="key-accounts"),
+    path("key-account/revoke/", revocations.SendNotice.as_view(), name="revoke"),
     re_path(f"{_OWNER}$", key_account.OwnerPage.as_view(), name="key-account"),
     re_path(f"{_OWNER}prove/$", key_account.OwnerProve.as_view(), name="key-account-prove"),
     re_path(f"{_OWNER}close/$", key_account.OwnerClose.as_view(), name="key-account-close"),

@@ -23,11 +23,13 @@ from tenants.commands.virtual_machines import NAME_RULE, create_vm
 from tenants.models import ShieldingData, VirtualMachine, VmState
 from tenants.quota import usage_of
 from tenants.selectors.key_account import entries_of_vm
+from tenants.selectors.key_protector import protector_of
 from tenants.selectors.rollover import outdated_vms, with_outdated
 from tenants.selectors.scope import current_subscription
 from tenants.selectors.virtual_machines import virtual_machines
 from tenants.web import statuses
 from tenants.web.key_account import rows_of, shown
+from tenants.web.key_protector import section_of
 from tenants.web.vm_commands import VM_COMMANDS
 
 PIVOTS = (
@@ -117,6 +119,20 @@ class VmConfigure(_VmPage):
     """What the VM is made of. A shielded VM's settings come from its shielding data and cannot be changed here."""
 
     template_name, pivot = "tenants/vm_configure.html", "configure"
+
+    def get_object(self) -> VirtualMachine:
+        return with_outdated(virtual_machines(self.actor)).select_related("key_protector").get(pk=self.kwargs["pk"])
+
+    def in_transition(self) -> bool:
+        kept = protector_of(self.object)
+        return super().in_transition() or bool(kept and kept.under_way)
+
+    def get_job_id(self) -> str | None:
+        kept = protector_of(self.object)
+        return str(kept.job_id) if kept and kept.under_way else None
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(protector=section_of(self.actor, self.object), **kwargs)
 
 
 class VmActivity(_VmPage):

@@ -30,7 +30,9 @@ REMOVE = ObjectCommand("remove", "Remove", "trash-2", "tenants:vm-remove", _poli
 VM_COMMANDS = (START, STOP, RETRY, CONSOLE, REMOVE)
 
 
-class _VmCommand(CommandView):
+class VmCommandView(CommandView):
+    """A command on one of the actor's VMs."""
+
     access, rail = Access.TENANT, "virtual-machines"
     parent_url_name, parent_label = "tenants:vms", "virtual machines"
     object: VirtualMachine
@@ -52,7 +54,7 @@ class _VmCommand(CommandView):
         )  # fmt: skip
 
 
-class VmStart(_VmCommand):
+class VmStart(VmCommandView):
     """Start a VM."""
 
     title, submit_label, command = "start", "Start", START
@@ -71,7 +73,7 @@ class StopForm(forms.Form):
     )
 
 
-class VmStop(_VmCommand):
+class VmStop(VmCommandView):
     """Stop a VM."""
 
     title, submit_label, command, form_class = "stop", "Stop", STOP, StopForm
@@ -84,7 +86,7 @@ class VmStop(_VmCommand):
         return self.outcome(started, "is stopping", "is stopped", "could not be stopped")
 
 
-class VmRetry(_VmCommand):
+class VmRetry(VmCommandView):
     """Create a failed VM anew."""
 
     title, submit_label, command = "retry", "Retry", RETRY
@@ -96,7 +98,7 @@ class VmRetry(_VmCommand):
         return self.outcome(retry_vm(self.actor, vm=self.object), "is being created", "is running", "was not created")
 
 
-class VmRemove(_VmCommand):
+class VmRemove(VmCommandView):
     """Remove a VM for good."""
 
     title, submit_label, command, destructive = "remove", "Remove for good", REMOVE, True
@@ -116,7 +118,7 @@ class VmRemove(_VmCommand):
         return self.outcome(started, "is being removed", "was removed", "could not be removed", url)
 
 
-class VmConsole(_VmCommand):
+class VmConsole(VmCommandView):
     """Says why there is no console; there is nothing to run."""
 
     title, submit_label, command = "console", "Open", CONSOLE

@@ -20,8 +20,9 @@ from portal.kernel import jobs
 from portal.kernel.audit import verify_chain
 from portal.kernel.errors import Conflict, Invalid, Unavailable
 from portal.kernel.models import AuditEvent, Job
+from tenants.commands.key_protector import forget_export
 from tenants.commands.power import start_vm, stop_vm
-from tenants.commands.rollover import forget_export, prepare_rollover
+from tenants.commands.rollover import prepare_rollover
 from tenants.commands.rollover_result import ItemResult, Outcome, apply_rollover
 from tenants.commands.virtual_machines import create_vm
 from tenants.models import ShieldingData, VirtualMachine, VmKeyProtector, VmState
@@ -199,7 +200,7 @@ def test_a_vm_that_was_started_in_between_is_told_to_fetch_again(
     (item,) = rollover_of(cast.as_owner).items
     assert item.state is ItemState.FAILED
     assert "started after its key protector was fetched" in item.reason
-    assert "Fetch the key protectors again" in item.advice
+    assert "Fetch its key protector again" in item.advice
     after(prepare_rollover, cast.as_owner)
     after(apply, cast, regranted(work_file(cast.as_owner)))
     assert count_outdated(cast.as_owner) == 0

@@ -1,4 +1,4 @@
-"""Rollover, on the hosts: what the end of a job about a VM's key protector means. The fabric's listener calls these."""
+"""What the end of a job about a VM's key protector means. The fabric's listener calls these."""
 
 import base64
 import binascii
@@ -31,7 +31,7 @@ _REFUSED = HostError(
 _UNEXPECTED = HostError(
     "protector-differs",
     "The host says that it put another key protector in force than the one you uploaded.",
-    "Tell the fabric administrator; then fetch the key protectors again.",
+    "Tell the fabric administrator; then fetch the key protector again.",
 )
 
 
@@ -92,7 +92,7 @@ def _replaced(kept: VmKeyProtector, result: dict[str, Any]) -> None:
         state=ProtectorState.REPLACED, document=b"", sha256="", replaced_at=timezone.now(), problem={}
     )
     VirtualMachine.objects.filter(pk=kept.pk).update(guardians=guardians, guardian_pairs=joined_pairs(guardians))
-    _record(kept, "vm:protector-replaced", f"The host of {kept.vm.name} took over its re-granted key protector")
+    _record(kept, "vm:protector-replaced", f"The host of {kept.vm.name} took over its changed key protector")
     report_soon()
 
 
@@ -110,8 +110,8 @@ def _problem(error: HostError | None) -> dict[str, str]:
         return {
             "code": error.code,
             "message": "It was started after its key protector was fetched, so the one you uploaded is outdated.",
-            "advice": "Nothing was changed. Fetch the key protectors again, re-grant them and upload the result before "
-            "it is started again.",
+            "advice": "Nothing was changed. Fetch its key protector again, change that one and upload it before the VM "
+            "is started again.",
         }
     error = error or HostError("unexplained", "The host gave no reason.", "Try again.")
     return {"code": error.code, "message": error.message, "advice": error.advice}
