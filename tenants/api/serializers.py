@@ -47,10 +47,11 @@ class KeptProtectorSerializer(serializers.Serializer[Any]):
     fetched_at = serializers.DateTimeField(source="exported_at", allow_null=True)
     replaced_at = serializers.DateTimeField(allow_null=True, help_text="When its host last took over another one.")
     job_id = serializers.UUIDField(allow_null=True)
-    problem = ProblemSerializer(allow_null=True, help_text="Why the last exchange failed.")
+    problem = serializers.SerializerMethodField(help_text="Why the last exchange failed.")
 
-    def to_representation(self, instance: VmKeyProtector) -> dict[str, Any]:
-        return {**super().to_representation(instance), "problem": instance.problem or None}
+    @extend_schema_field(ProblemSerializer(allow_null=True))
+    def get_problem(self, kept: VmKeyProtector) -> dict[str, Any] | None:
+        return kept.problem or None
 
 
 class VmSerializer(serializers.ModelSerializer[VirtualMachine]):

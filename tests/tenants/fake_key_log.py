@@ -1,5 +1,6 @@
 """HGS's account of keys, as far as the portal reads it: answers HTTP requests from a list of entries."""
 
+import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from uuid import UUID
 import httpx2
 
 from hgs.client import FabricClient
+from hgs.keyprotection.revocation import parse_notice
 from hgs.transparency.checkpoint import signing_key
 from hgs.transparency.note import VerifierKey
 
@@ -22,13 +24,15 @@ VERDICT = UUID("8b8f2a52-66c1-4b5c-9b5a-0d8d0a0f1c11")
 
 @dataclass
 class FakeKeyLog:
-    """`away`: HGS does not answer. `requests`: what it was asked."""
+    """`away`: HGS does not answer. `requests`: what it was asked. `notices`: what it was given."""
 
     events: list[dict[str, Any]] = field(default_factory=list)
     bundle: bytes = b"PK\x03\x04 a bundle"
     vkey: str = VKEY
     away: bool = False
     requests: list[httpx2.Request] = field(default_factory=list)
+    notices: list[bytes] = field(default_factory=list)
+    refusal: str = ""  # what it says against a notice
 
     def add(self, owner: str, vm: UUID | None = None, **more: Any) -> dict[str, Any]:
         index = len(self.events)
@@ -56,8 +60,18 @@ class FakeKeyLog:
             return httpx2.Response(401)
         if request.url.path == "/fabric/v1/key-log/bundle":
             return httpx2.Response(200, content=self.bundle, headers={"Content-Type": "application/zip"})
+        if request.url.path == "/fabric/v1/revocations":
+            return self._revoke(json.loads(request.content))
         assert request.url.path == "/fabric/v1/key-events"
         return httpx2.Response(200, text=json.dumps({"events": self._chosen(dict(request.url.params))}))
+
+    def _revoke(self, body: dict[str, str]) -> httpx2.Response:
+        if self.refusal:
+            return httpx2.Response(409, json={"code": "chain-too-long", "detail": self.refusal})
+        notice = base64.b64decode(body["notice"])
+        new = 0 if notice in self.notices else len(parse_notice(notice).protector_hashes)
+        self.notices.append(notice)
+        return httpx2.Response(200, json={"revoked": new})
 
     def _chosen(self, asked: dict[str, str]) -> list[dict[str, Any]]:
         found = [event for event in reversed(self.events) if event["owner"] == asked["owner"]]

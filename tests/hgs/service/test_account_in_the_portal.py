@@ -39,7 +39,8 @@ def portal() -> Iterator[None]:
 
     def forward(request: httpx2.Request) -> httpx2.Response:
         headers: Any = {"HTTP_AUTHORIZATION": request.headers["authorization"]}
-        answer: Any = Client().generic(request.method, request.url.raw_path.decode(), request.content, **headers)
+        kind = request.headers.get("content-type", "application/octet-stream")
+        answer: Any = Client().generic(request.method, request.url.raw_path.decode(), request.content, kind, **headers)
         content = b"".join(answer.streaming_content) if answer.streaming else answer.content
         return httpx2.Response(answer.status_code, content=content, headers=dict(answer.headers))
 
