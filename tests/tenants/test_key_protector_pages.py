@@ -86,6 +86,7 @@ def file(content: bytes) -> dict[str, Any]:
 
 
 def test_the_page_says_who_can_open_it_and_how_to_change_that(page: Client, vm: VirtualMachine) -> None:
+    assert f'href="{address(vm, "vm-configure")}#key-protector"' in page.get(address(vm, "vm")).content.decode()
     text = configure(page, vm)
     for said in (
         "Not fetched",
