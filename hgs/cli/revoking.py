@@ -39,7 +39,7 @@ def revoke(actor: "Actor", notice: Path, output: Format) -> None:
     record = {
         "owner": parsed.owner_fingerprint if output == "json" else grouped(parsed.owner_fingerprint),
         "made_at": parsed.made_at.isoformat(),
-        "named": len(parsed.protector_hashes),
+        "named": len(parsed.protector_ids),
         "revoked": new,
     }
     show_record(record, _FIELDS, output)

@@ -57,7 +57,7 @@ def pass_on_notice(actor: Actor, notice: bytes) -> PassedOn:
     except DomainError as error:
         _record(actor, FAILED, parsed, digest, "Could not pass on a revocation notice", reason=error.code)
         raise
-    count = len(parsed.protector_hashes)
+    count = len(parsed.protector_ids)
     _record(actor, SENT, parsed, digest, f"Passed on a revocation notice: {revoked} newly refused", revoked=revoked)
     return PassedOn(parsed.owner_fingerprint, count, revoked)
 
@@ -93,5 +93,5 @@ def _named_lately(actor: Actor) -> int:
 def _record(actor: Actor, event: str, notice: RevocationNotice, digest: str, summary: str, **more: Any) -> None:
     audit.record(
         actor, event, target_type="owner", target_id=notice.owner_fingerprint, summary=summary,
-        data={"owner": notice.owner_fingerprint, "notice_sha256": digest, "named": len(notice.protector_hashes)} | more,
+        data={"owner": notice.owner_fingerprint, "notice_sha256": digest, "named": len(notice.protector_ids)} | more,
     )  # fmt: skip

@@ -69,7 +69,7 @@ class FakeKeyLog:
         if self.refusal:
             return httpx2.Response(409, json={"code": "chain-too-long", "detail": self.refusal})
         notice = base64.b64decode(body["notice"])
-        new = 0 if notice in self.notices else len(parse_notice(notice).protector_hashes)
+        new = 0 if notice in self.notices else len(parse_notice(notice).protector_ids)
         self.notices.append(notice)
         return httpx2.Response(200, json={"revoked": new})
 
