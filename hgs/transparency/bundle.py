@@ -31,6 +31,7 @@ from hgs.transparency.event import EVENT_MAX
 from hgs.transparency.merkle import HASH_SIZE, SIZE_MAX
 from hgs.transparency.note import NOTE_MAX, VKEY_MAX, VerifierKey
 from hgs.transparency.tiles import serialise_entries
+from hgs.wire.bounded_zip import open_bounded
 
 PIECE: Final = 65_536
 """Entries in a member `leaves/<k>`."""
@@ -119,10 +120,8 @@ class Bundle:
 
     def __init__(self, file: BinaryIO) -> None:
         """Open a bundle, which has to be seekable and to stay open while it is read. Raises AuditError."""
-        self._file = _Bounded(file)
         with _reading():
-            self._archive = zipfile.ZipFile(cast(IO[bytes], self._file))
-        self._file.most = PIECE * _FRAMED + 1
+            self._archive = open_bounded(file, directory_max=_DIRECTORY_MAX, read_max=PIECE * _FRAMED + 1)
         self._members = self._checked_members()
         self.note = self._small("checkpoint", NOTE_MAX)
         self.vkey = self._text("vkey", VKEY_MAX).removesuffix("\n")
@@ -194,25 +193,6 @@ class Bundle:
         if any(data[at : at + 2] != _LENGTH for at in starts):
             raise _malformed(f"its member {name} has entries of another length than {LEAF_SIZE}")
         return [data[at + 2 : at + _FRAMED] for at in starts]
-
-
-class _Bounded:
-    """A file of which never more than `most` bytes are read at once, whatever an archive says it needs."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.most = _DIRECTORY_MAX
-        self.seek = file.seek
-        self.tell = file.tell
-        self.seekable = file.seekable
-
-    def read(self, size: int = -1) -> bytes:
-        if size > self.most:
-            raise zipfile.BadZipFile("more is to be read at once than a bundle needs")
-        data = self._file.read(self.most + 1 if size < 0 else size)
-        if len(data) > self.most:
-            raise zipfile.BadZipFile("more is to be read at once than a bundle needs")
-        return data
 
 
 def _disclosure(line: bytes) -> Disclosure:

@@ -22,6 +22,7 @@ from typing import IO, Any, Final
 
 from fabric.shielding.pdk import PDK_MAX
 from hgs.keyprotection.protector_form import PROTECTOR_MAX
+from hgs.wire.bounded_zip import open_bounded
 from tenants.rollover.errors import BundleError
 
 OBJECTS_MAX: Final = 10_000
@@ -31,6 +32,9 @@ FILE_MAX: Final = 32 * 2**20
 """The bundle itself."""
 MANIFEST: Final = "manifest.json"
 MANIFEST_MAX: Final = 8 * 2**20
+"""The largest of its files."""
+_DIRECTORY_MAX: Final = 128 * (OBJECTS_MAX + 1)
+"""An object takes 101 bytes there at most; programs that pack anew add times and owners."""
 _VERSION: Final = 1
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
@@ -136,7 +140,7 @@ def read_bundle(source: IO[bytes], kind: BundleKind) -> Bundle:
     if source.tell() > FILE_MAX:
         raise _too_large()
     try:
-        with zipfile.ZipFile(source) as archive:
+        with open_bounded(source, directory_max=_DIRECTORY_MAX, read_max=MANIFEST_MAX + 1) as archive:
             return _read(archive, kind)
     except _UNREADABLE as error:
         raise BundleError("bundle-damaged", "The file is not a rollover bundle, or is damaged.", _ADVICE) from error

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hgs.transparency.bundle import PIECE, Bundle, Disclosure, write_bundle
 from hgs.transparency.errors import AuditError
 from tests.hgs.transparency.bundles import VKEY, log_of, members_of, zipped
+from tests.hgs.wire.archives import crowded
 
 LOG = log_of(12)
 GOOD = LOG.bundle(5)
@@ -189,10 +190,7 @@ def test_what_unpacks_to_more_than_it_says_is_never_unpacked() -> None:
 
 
 def test_a_directory_of_a_hundred_thousand_members_is_not_read() -> None:
-    entry = b"PK\x01\x02" + bytes(24) + struct.pack("<H", 1) + bytes(16) + b"x"
-    directory = entry * 100_000
-    end = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, len(directory), 0, 0)
-    archive = directory + end
+    archive = crowded(100_000)
     tracemalloc.start()
     try:
         refusal(archive)

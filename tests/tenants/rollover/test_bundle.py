@@ -2,7 +2,9 @@
 
 import io
 import json
+import tracemalloc
 import zipfile
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from tenants.rollover.bundle import (
     write_bundle,
 )
 from tenants.rollover.errors import BundleError
+from tests.hgs.wire.archives import crowded
 
 WANTED = WantedGuardian("ab" * 32, "cd" * 32)
 ID = "00112233-4455-6677-8899-aabbccddeeff"
@@ -204,6 +207,27 @@ def test_limits_hold_before_anything_is_unpacked(monkeypatch: pytest.MonkeyPatch
     assert refused(data) == "bundle-objects"
     monkeypatch.setattr(bundles, "FILE_MAX", len(data) - 1)
     assert refused(data) == "bundle-too-large"
+
+
+def test_a_directory_of_more_files_than_allowed_is_not_read() -> None:
+    data = io.BytesIO(crowded(100_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(BundleError):
+            read_bundle(data, BundleKind.RESULT)
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_bundle_of_as_many_objects_as_allowed_is_read() -> None:
+    items = [replace(DATA, id=f"00112233-4455-6677-8899-{n:012x}", content=b"x") for n in range(bundles.OBJECTS_MAX)]
+    assert len(read(written(*items)).items) == bundles.OBJECTS_MAX
+
+
+def test_a_file_as_large_as_allowed_is_read_as_it_was_stored() -> None:
+    item = replace(DATA, content=bytes(PDK_MAX))
+    assert read(packed(unpacked(written(item)), zipfile.ZIP_STORED)).items == (item,)
 
 
 def test_nothing_is_written_that_a_reader_would_refuse() -> None:
