@@ -130,6 +130,8 @@ class VirtualMachines:
             )
             try:
                 result = carry_out(order, self._release(vm_id), progress)
+                if trouble := result.pop("offline_key_not_kept", ""):
+                    log.warning("offline-key-not-kept", vm=vm_id, message=trouble)
                 if self._dry:
                     return self._start_dry(machine, spec, progress) | result
                 machine.launch(spec)

@@ -22,7 +22,8 @@ from hgs.keyprotection.secret import Secret
 def start(order: StartOrder, release: Release, progress: Progress) -> dict[str, object]:
     """Carry out the order. The new state is on disk before the old one is gone, and before anything runs.
 
-    The result says how many starts without HGS are left, if this was one: {"offline_starts_left": n}.
+    The result says how many starts without HGS are left, if this was one: {"offline_starts_left": n}; and why HGS's
+    permission for such starts could not be kept: {"offline_key_not_kept": sentence}.
     """
     progress("boot", 0, f"Asking {asked(order)} for the VM's key")
     state = vm_state.parse_vm_state((order.folder / vm_folder.STATE).read_bytes())
@@ -36,14 +37,17 @@ def start(order: StartOrder, release: Release, progress: Progress) -> dict[str, 
         progress("boot", 10, f"HGS does not answer; the VM starts with the key kept for that ({left} more times)")
         result["offline_starts_left"] = left
     else:
-        vtpm_key = _keep_rolled(order, state, released)
+        vtpm_key = _write_rolled(order, state, released)
+        if trouble := _keep_offline(order, released):
+            progress("boot", 10, f"The VM will not start while HGS is away, for its key cannot be kept: {trouble}")
+            result["offline_key_not_kept"] = trouble
     if order.launch:
         run = order.folder / vm_folder.RUN
         vtpm.launch(order.folder / vm_folder.VTPM, vtpm_key, run / vm_folder.TPM_SOCKET, run / vm_folder.TPM_PID)
     return result
 
 
-def _keep_rolled(order: StartOrder, state: VmState, released: Released) -> Secret:
+def _write_rolled(order: StartOrder, state: VmState, released: Released) -> Secret:
     """Write the state under its new key; gives the virtual TPM's key."""
     vtpm_key = state.open_vtpm_key(released.ingress)
     rolled = vm_state.protect(order.vm_id, released.egress_protector, released.egress, vtpm_key, os.urandom)
@@ -51,9 +55,17 @@ def _keep_rolled(order: StartOrder, state: VmState, released: Released) -> Secre
     offline_key.forget(order.folder, order.tpm)
     write_whole(order.folder / vm_folder.STATE, rolled.serialise())
     protector_change.forget_previous(order.folder)
-    if released.offline_unwraps:
-        offline_key.keep(order.folder, order.vm_id, released.egress, released.offline_unwraps, order.tpm)
     return vtpm_key
+
+
+def _keep_offline(order: StartOrder, released: Released) -> str:
+    """Keep the key if HGS permits starts without it; gives why that is not possible, which must not end a start."""
+    if released.offline_unwraps:
+        try:
+            offline_key.keep(order.folder, order.vm_id, released.egress, released.offline_unwraps, order.tpm)
+        except HostError as error:
+            return error.message
+    return ""
 
 
 def _open_offline(order: StartOrder, state: VmState) -> tuple[Secret, int]:

@@ -14,7 +14,7 @@ import pytest
 
 from fabric.hyperv import offline_key, vm_folder
 from fabric.hyperv.config import HgsAddress, HostConfig
-from fabric.hyperv.errors import AttestationFailed, HostError
+from fabric.hyperv.errors import AttestationFailed, HostError, TpmError
 from fabric.hyperv.hgs_client import HgsClient
 from fabric.hyperv.measured_boot import boot_host
 from fabric.hyperv.operations import HostOperations, virtual_machines
@@ -88,6 +88,13 @@ class Site:
 
     def back(self) -> None:
         self.primary.reachable = self.fallback.reachable = True
+
+
+def fill(config: HostConfig) -> None:
+    """Store counted secrets in the host's TPM until it takes no more."""
+    with open_tpm(config.tcti, config.state.tpm_lock) as tpm, pytest.raises(TpmError):
+        while True:
+            CountedSecrets(tpm).store(bytes(32), 1)
 
 
 def trust(hgs: FakeHgs, config: HostConfig) -> None:
@@ -364,6 +371,18 @@ def test_what_a_crash_left_in_the_tpm_is_removed_and_the_rest_stays(permitted: S
     assert permitted.start() == {"offline_starts_left": 1}
     with open_tpm(permitted.config.tcti, permitted.config.state.tpm_lock) as tpm:
         assert len(CountedSecrets(tpm).stored()) == 1
+
+
+def test_a_vm_starts_though_the_tpm_has_no_room_for_its_key_and_keeps_no_older_one(permitted: Site) -> None:
+    # A file that cannot be read frees no room in the TPM.
+    (permitted.folder / vm_folder.OFFLINE_KEY).write_bytes(b"damaged")
+    fill(permitted.config)
+    assert permitted.start() == {}
+    assert any("no room" in message for message in permitted.messages)
+    assert not (permitted.folder / vm_folder.OFFLINE_KEY).exists()
+    assert host_status(permitted.config)["offline_starts"] == {}
+    permitted.away()
+    assert permitted.failure() == "offline-not-allowed"
 
 
 def test_the_kept_key_is_not_in_the_folder(permitted: Site) -> None:
