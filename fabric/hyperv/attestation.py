@@ -105,6 +105,7 @@ class Attestor:
         state = config.state
         self._stored = state.fallback_attestation if address else state.attestation
         self._certificate = state.fallback_health_certificate if address else state.health_certificate
+        self._refusal = state.fallback_refusal if address else state.refusal
 
     def current(self) -> AttestationState:
         """The last known state, as of now."""
@@ -133,8 +134,18 @@ class Attestor:
             return  # an attestation is under way, which finds out itself
 
     def note_refusal(self, message: str) -> None:
-        """HGS said no: until an attestation passes, no cached key may open (docs/hosts.md, offline mode)."""
-        write_json(self._state.refusal, {"at": datetime.now(UTC).isoformat(), "message": message[:500]})
+        """This HGS said no: until it attests the host, no cached key may open (docs/hosts.md, offline mode)."""
+        write_json(self._refusal, {"at": datetime.now(UTC).isoformat(), "message": message[:500]})
+
+    @property
+    def has_refused(self) -> bool:
+        """Whether this HGS said no and has not attested the host since."""
+        return self._refusal.exists()
+
+    def last_refusal(self) -> str:
+        """What it said then, and when, as far as the note of it can be read."""
+        note = read_json(self._refusal) or {}
+        return f"{note.get('message', 'what it was cannot be read any more')} ({note.get('at', 'at an unknown time')})"
 
     def health_certificate(self) -> bytes:
         """A valid health certificate (DER), from the last attestation or a new one.
@@ -177,7 +188,7 @@ class Attestor:
             self._certificate.unlink(missing_ok=True)
         else:
             write_whole(self._certificate, certificate)
-            self._state.refusal.unlink(missing_ok=True)
+            self._refusal.unlink(missing_ok=True)
         if state.refused:
             self.note_refusal(state.message)
         write_json(self._stored, asdict(state))

@@ -24,7 +24,6 @@ from fabric.hyperv.attestation import (
 from fabric.hyperv.config import HostConfig
 from fabric.hyperv.errors import AttestationFailed, StateError
 from fabric.hyperv.secure_worker.orders import Carried, NoAnswer, OtherCertificate, Release
-from fabric.hyperv.state import read_json
 from hgs.attestation.verdict import AttestationStatus
 from hgs.client import AttestationClient, HgsError, HgsRefused, KeyProtectionClient
 from hgs.wire import kps
@@ -71,13 +70,24 @@ class HgsClient:
         return _LOCAL if self._config.local_mode else self.in_use.current()
 
     def attest(self, reason: str) -> AttestationState:
-        """Attest with the primary now; with the fallback if that does not answer and the fallback is due as well."""
+        """Attest with the primary now; with the fallback if that does not answer and the fallback is due as well.
+
+        A fallback that refused the host is also asked once the primary has passed it, for nobody else would: until it
+        takes that back, no cached key opens.
+        """
         if self._config.local_mode:
             return _LOCAL
         tried = self.primary.attest(reason)
-        if tried.unreachable and self.fallback and self.fallback.current().needs_renewal(_now()):
+        if self.fallback and self._is_due(self.fallback, tried):
             self.fallback.attest(reason)
         return replace(self.current(), reason=reason)
+
+    @staticmethod
+    def _is_due(fallback: Attestor, tried: AttestationState) -> bool:
+        """Whether the fallback has to be asked as well after this answer of the primary."""
+        if tried.unreachable:
+            return fallback.current().needs_renewal(_now())
+        return tried.passed and fallback.has_refused
 
     def attest_with(self, attestor: Attestor, reason: str) -> AttestationState:
         """Attest with one service now, whatever is in use."""
@@ -101,7 +111,7 @@ class HgsClient:
         return self.in_use.kept_certificate()
 
     def certificate_if_any_answers(self) -> bytes:
-        """The same, but empty where no service answers and none has refused this host since it last attested.
+        """The same, but empty where no service answers and the last word of none was a refusal of this host.
 
         Then a VM may start from a cached key, if HGS permitted that. Raises `AttestationFailed`.
         """
@@ -121,14 +131,14 @@ class HgsClient:
         return (self.primary, self.fallback) if self.fallback else (self.primary,)
 
     def _check_not_refused(self) -> None:
-        refusal = read_json(self._config.state.refusal)
-        if refusal is not None:
-            said = f"{refusal.get('message')} ({refusal.get('at')})"
-            raise AttestationFailed(
-                "host-refused",
-                f"HGS does not answer, and the last it said was a refusal: {said}",
-                "The host must attest again before anything starts on it.",
-            )
+        for attestor in self._services():
+            if attestor.has_refused:
+                raise AttestationFailed(
+                    "host-refused",
+                    f"No HGS answers, and the last word of the {attestor.service} one was a refusal: "
+                    f"{attestor.last_refusal()}",
+                    "That one must attest the host again before anything starts on it without HGS.",
+                )
 
     def _of(self, request: bytes) -> Attestor:
         """The service whose health certificate the request carries."""

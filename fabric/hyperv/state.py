@@ -3,7 +3,7 @@
 <HOST_STATE_DIR>/<name>/
     profile.toml  boot.json  measured_boot.tcglog  ci-policy.p7b  identity.xml
     attestation-key.bin  identity-key.bin  health-certificate.der  attestation.json  refusal.json
-    fallback-health-certificate.der  fallback-attestation.json
+    fallback-health-certificate.der  fallback-attestation.json  fallback-refusal.json
     host-key.pem  host-key.cer  host.keytab  local-guardian.pem
     tpm/          the software TPM            jobs/    jobs in progress
     copies/       copies of library content   vms/     virtual machines
@@ -96,8 +96,13 @@ class HostState:
 
     @property
     def refusal(self) -> Path:
-        """There from a refusal by HGS until an attestation passes, over boots too: no cached key opens meanwhile."""
+        """There from a refusal by HGS until it attests the host, over boots too: no cached key opens meanwhile."""
         return self.directory / "refusal.json"
+
+    @property
+    def fallback_refusal(self) -> Path:
+        """The same of the fallback: what one of them said, only that one takes back."""
+        return self.directory / "fallback-refusal.json"
 
     @property
     def local_guardian(self) -> Path:

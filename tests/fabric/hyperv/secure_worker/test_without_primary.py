@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ class Site:
 
 def fill(config: HostConfig) -> None:
     """Store counted secrets in the host's TPM until it takes no more."""
-    with open_tpm(config.tcti, config.state.tpm_lock) as tpm, pytest.raises(TpmError):
+    with open_tpm(config.tcti, config.state.tpm_lock) as tpm, suppress(TpmError):
         while True:
             CountedSecrets(tpm).store(bytes(32), 1)
 
@@ -290,6 +291,47 @@ def test_a_refused_host_opens_no_kept_key_even_after_a_boot(permitted: Site) -> 
     permitted.hgs.attest("test")
     permitted.away()
     assert permitted.start() == {"offline_starts_left": 1}
+
+
+def test_what_one_service_refused_no_other_one_takes_back(permitted: Site) -> None:
+    permitted.primary.hosts.clear()
+    permitted.hgs.attest("test")
+    permitted.primary.reachable = False
+    permitted.hgs.attest("test")
+    assert permitted.hgs.current().service == "fallback"
+    assert permitted.hgs.current().passed
+    permitted.away()
+    assert permitted.failure() == "host-refused"
+    permitted.hgs.forget()
+    assert permitted.failure() == "host-refused"
+    permitted.back()
+    permitted.primary.register(permitted.config)
+    assert permitted.hgs.attest("test").service == "primary"
+    permitted.away()
+    assert permitted.start() == {"offline_starts_left": 1}
+
+
+def test_a_refusal_of_the_fallback_stands_until_the_fallback_takes_it_back(permitted: Site) -> None:
+    fallback = permitted.hgs.fallback
+    assert fallback is not None
+    permitted.fallback.hosts.clear()
+    assert fallback.attest("test").refused
+    assert permitted.hgs.attest("test").passed
+    permitted.away()
+    assert permitted.failure() == "host-refused"
+    permitted.back()
+    permitted.fallback.register(permitted.config)
+    assert permitted.hgs.attest("test").service == "primary"
+    permitted.away()
+    assert permitted.start() == {"offline_starts_left": 1}
+
+
+def test_a_refusal_whose_note_cannot_be_read_stands(permitted: Site) -> None:
+    permitted.primary.hosts.clear()
+    permitted.hgs.attest("test")
+    permitted.config.state.refusal.write_bytes(b"")
+    permitted.away()
+    assert permitted.failure() == "host-refused"
 
 
 def test_a_certificate_that_hgs_denied_opens_no_kept_key(permitted: Site) -> None:
