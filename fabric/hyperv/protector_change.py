@@ -8,6 +8,7 @@ The VM may be running; its next start asks HGS with the new protector.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,11 +30,12 @@ def current_protector(folder: Path) -> bytes:
     return serialise_protector(_state(folder).protector)
 
 
-def replace_protector(folder: Path, document: bytes) -> str:
+def replace_protector(folder: Path, document: bytes, before: Callable[[], None] = lambda: None) -> str:
     """Use the owner's new protector from the next start on; gives the SHA-256 of the document in use from now on.
 
-    The old one is kept as the last known good. Raises `HostError` and changes nothing unless the owner of the VM made
-    the new protector for the transport key in use.
+    The old one is kept as the last known good. `before` is called once it is certain that the new one will be used,
+    and before anything of it is written: a crash must not leave what `before` ends beside the new protector. Raises
+    `HostError` and changes nothing unless the owner of the VM made the new protector for the transport key in use.
     """
     state = _state(folder)
     if state.version == 1:
@@ -44,6 +46,7 @@ def replace_protector(folder: Path, document: bytes) -> str:
         )
     new = _verified(document)
     _check_change(verify_protector(state.protector), new)
+    before()
     old = serialise_protector(state.protector)
     if old != serialise_protector(new.protector):
         write_whole(folder / vm_folder.PREVIOUS_PROTECTOR, old)

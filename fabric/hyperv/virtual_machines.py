@@ -181,9 +181,7 @@ class VirtualMachines:
         """
         with self._locked(vm_id):
             folder = self._machine(vm_id).folder
-            digest = protector_change.replace_protector(folder, document)
-            self._forget_offline_key(folder)
-            return digest
+            return protector_change.replace_protector(folder, document, lambda: self._forget_offline_key(folder))
 
     def restore_protector(self, vm_id: str) -> str:
         """Go back to the protector from before the last replacement; gives its SHA-256. Raises `HostError`."""

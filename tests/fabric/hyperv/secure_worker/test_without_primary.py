@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from fabric.hyperv import offline_key, vm_folder
+from fabric.hyperv import offline_key, protector_change, vm_folder
 from fabric.hyperv.config import HgsAddress, HostConfig
 from fabric.hyperv.errors import AttestationFailed, HostError, TpmError
 from fabric.hyperv.hgs_client import HgsClient
 from fabric.hyperv.measured_boot import boot_host
 from fabric.hyperv.operations import HostOperations, virtual_machines
 from fabric.hyperv.spec import VmSpec
+from fabric.hyperv.state import write_whole
 from fabric.hyperv.status import host_status
 from fabric.hyperv.tpm import open_tpm
 from fabric.hyperv.tpm_uses import CountedSecrets
@@ -380,6 +381,33 @@ def test_an_owner_who_replaces_the_protector_ends_the_permission(permitted: Site
     permitted.back()
     assert permitted.start() == {}
     assert not (permitted.folder / vm_folder.PREVIOUS_PROTECTOR).exists()
+
+
+def test_a_crash_while_the_protector_is_replaced_leaves_no_permission(
+    permitted: Site, tenant: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(path: Path, data: bytes) -> None:
+        write_whole(path, data)
+        if path.name == vm_folder.STATE:
+            raise OSError("the power is gone")
+
+    document = permitted.machines.export_protector(permitted.vm_id)
+    changed = serialise_protector(
+        grant(verify_protector(parse_protector(document)), tenant.owner, tenant.guardian.guardian)
+    )
+    monkeypatch.setattr(protector_change, "write_whole", crash)
+    with pytest.raises(OSError, match="power"):
+        permitted.machines.replace_protector(permitted.vm_id, changed)
+    assert permitted.machines.export_protector(permitted.vm_id) == changed
+    permitted.away()
+    assert permitted.failure() == "offline-not-allowed"
+
+
+def test_a_protector_that_is_refused_takes_no_permission_away(permitted: Site) -> None:
+    with pytest.raises(HostError):
+        permitted.machines.replace_protector(permitted.vm_id, b"<Protector/>")
+    permitted.away()
+    assert permitted.start() == {"offline_starts_left": 1}
 
 
 def test_the_kept_key_of_another_vm_does_not_open(permitted: Site) -> None:
