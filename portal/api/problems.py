@@ -17,7 +17,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from portal.kernel.errors import DomainError, Invalid
+from portal.kernel.errors import DomainError, Invalid, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     if isinstance(error, DomainError):
         log.info("refused: %s %s", error.code, error.details)
     set_rollback()
-    headers = {}
+    headers = error.headers if isinstance(error, Unavailable) else {}
     if isinstance(error, exceptions.APIException):
         if header := getattr(error, "auth_header", None):
             headers["WWW-Authenticate"] = header

@@ -50,6 +50,22 @@ class Conflict(DomainError):  # noqa: N818
 
 
 class Unavailable(DomainError):  # noqa: N818
-    """Something this needs does not answer now."""
+    """Something this needs does not answer now, or is taken; `retry_after` says in how many seconds to ask again."""
 
     status = 503
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        advice: str = "",
+        details: Mapping[str, object] | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(code, message, advice, details)
+        self.retry_after = retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a response that says so has to have besides."""
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET
 
 from fabric.key_account import key_log_key
 from hgs.transparency.note import VerifierKey
-from portal.kernel.errors import DomainError, NotFound
+from portal.kernel.errors import DomainError, NotFound, Unavailable
 from portal.web.access import Access, open_to
 from portal.web.commands import CommandButton
 from portal.web.tables import BaseTable, FingerprintColumn, NameColumn, NumberColumn, StatusColumn, TimeColumn
@@ -234,7 +234,11 @@ def bundle_name(owner: str) -> str:
 
 def _no_bundle(request: HttpRequest, owner: str, error: DomainError) -> HttpResponse:
     values = {"title": "no bundle", "error": error, "owner": owner, "rail_key": "shielding-data"}
-    return render(request, "tenants/no_bundle.html", values, status=error.status)
+    response = render(request, "tenants/no_bundle.html", values, status=error.status)
+    if isinstance(error, Unavailable):
+        for name, value in error.headers.items():
+            response[name] = value
+    return response
 
 
 def origin_of(request: HttpRequest) -> str:

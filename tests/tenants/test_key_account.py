@@ -1,6 +1,8 @@
 """Who may read which entries of the account of keys, and what the portal makes of what HGS says."""
 
+import gc
 import json
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -19,13 +21,13 @@ from portal.kernel.audit import verify_chain
 from portal.kernel.errors import Conflict, Denied, DomainError, Invalid, NotFound, Unavailable
 from portal.kernel.models import AuditEvent
 from tenants.commands import owner_proof
-from tenants.commands.key_log_bundle import pass_on_bundle
+from tenants.commands.key_log_bundle import AT_ONCE, LONGEST_SECONDS, pass_on_bundle
 from tenants.commands.owner_proof import close_key_account, new_challenge, prove_owner
 from tenants.models import ProvenOwner, ShieldingData, VirtualMachine
 from tenants.owner_proof import prove
 from tenants.selectors import key_account
 from tenants.selectors.key_account import Whose
-from tests.cast import Cast, make_shielding_data
+from tests.cast import Cast, make_shielding_data, make_user
 from tests.hgs.keyprotection.guardians import owner
 from tests.tenants.fake_key_log import VKEY, FakeKeyLog
 from tests.tenants.test_tenant_api import vm_of
@@ -258,6 +260,70 @@ def test_an_account_gets_one_bundle_at_a_time(cast: Cast, owned: ShieldingData, 
     assert caught.value.code == "bundle-under-way"
     first.close()
     assert b"".join(pass_on_bundle(cast.as_owner, owner=OWNER)) == key_log.bundle
+    assert b"".join(pass_on_bundle(cast.as_owner, owner=OWNER)) == key_log.bundle
+
+
+def several(count: int) -> list[Actor]:
+    """Accounts that proved to hold the owner's key."""
+    users = [make_user(f"member{number}", Role.TENANT) for number in range(count)]
+    for user in users:
+        ProvenOwner.objects.create(user=user, owner_fingerprint=OWNER, proven_at=timezone.now())
+    return [user_actor(user) for user in users]
+
+
+def test_a_process_passes_on_so_many_bundles_at_once_and_no_more(db: None, key_log: FakeKeyLog) -> None:
+    *first, last = several(AT_ONCE + 1)
+    under_way = [pass_on_bundle(actor, owner=OWNER) for actor in first]
+    asked = len(key_log.requests)
+    for _again in range(2):  # who was told to come back may come back
+        with pytest.raises(Unavailable) as caught:
+            pass_on_bundle(last, owner=OWNER)
+        assert (caught.value.code, caught.value.retry_after) == ("bundles-under-way", 60)
+    assert len(key_log.requests) == asked, "HGS is not asked for what has no place"
+    under_way[0].close()
+    under_way[0].close()
+    under_way[0] = pass_on_bundle(last, owner=OWNER)
+    with pytest.raises(Unavailable):
+        pass_on_bundle(first[0], owner=OWNER)
+    for one in under_way:
+        one.close()
+
+
+def test_a_bundle_that_fails_or_is_dropped_takes_nobodys_place(
+    cast: Cast, owned: ShieldingData, key_log: FakeKeyLog
+) -> None:
+    opened(cast)
+    for _each in range(AT_ONCE + 1):
+        key_log.away = True
+        with pytest.raises(Unavailable) as caught:
+            pass_on_bundle(cast.as_owner, owner=OWNER)
+        assert caught.value.code == "hgs-unavailable"
+        key_log.away = False
+        next(pass_on_bundle(cast.as_owner, owner=OWNER))
+        gc.collect()
+
+
+def test_the_file_is_gone_once_its_last_piece_was_taken(cast: Cast, owned: ShieldingData, key_log: FakeKeyLog) -> None:
+    opened(cast)
+    key_log.bundle = bytes(64 * 1024 + 1)
+    first = pass_on_bundle(cast.as_owner, owner=OWNER)
+    next(first)
+    with pytest.raises(Conflict):
+        pass_on_bundle(cast.as_owner, owner=OWNER)
+    assert next(first) == b"\0"
+    pass_on_bundle(cast.as_owner, owner=OWNER).close()
+    assert list(first) == []
+
+
+def test_a_bundle_that_is_read_too_slowly_breaks_off(
+    cast: Cast, owned: ShieldingData, key_log: FakeKeyLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(cast)
+    pieces = pass_on_bundle(cast.as_owner, owner=OWNER)
+    late = time.monotonic() + LONGEST_SECONDS + 1
+    monkeypatch.setattr("tenants.commands.key_log_bundle.monotonic", lambda: late)
+    with pytest.raises(TimeoutError):
+        next(pieces)
     assert b"".join(pass_on_bundle(cast.as_owner, owner=OWNER)) == key_log.bundle
 
 

@@ -1,5 +1,6 @@
 """The account of keys in the portal and over REST: who opens what, and what it says."""
 
+from queue import SimpleQueue
 from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
@@ -243,6 +244,18 @@ def test_the_bundle_is_a_download_that_is_not_cached(vm: VirtualMachine, key_log
         assert answer["Cache-Control"] == "private, no-store"
         assert key_log.requests[-1].url.params["from"] == "12"
     assert tenant.get(f"{API}bundle/?owner={OWNER}&from=-1").status_code == 400
+
+
+def test_who_finds_no_place_for_a_bundle_is_told_when_to_come_back(
+    vm: VirtualMachine, key_log: FakeKeyLog, tenant: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_account(tenant)
+    monkeypatch.setattr("tenants.commands.key_log_bundle._places", SimpleQueue())
+    page = tenant.get(reverse("tenants:key-account-bundle", args=[OWNER]))
+    rest = tenant.get(f"{API}bundle/?owner={OWNER}")
+    assert (page.status_code, page["Retry-After"]) == (rest.status_code, rest["Retry-After"]) == (503, "60")
+    assert "as many bundles as it can at once" in page.content.decode()
+    assert rest.json()["code"] == "bundles-under-way"
 
 
 def test_rest_lists_the_owners_and_the_logs_key(vm: VirtualMachine, key_log: FakeKeyLog, tenant: Client) -> None:
