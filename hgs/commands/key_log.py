@@ -76,10 +76,14 @@ class _Queue:
             self._coming -= 1
             self._changed.notify_all()
 
-    def take(self) -> list[Entry]:
-        """What waits by now. Those on their way are waited for, a moment, since a transaction for all costs less."""
+    def wait(self) -> None:
+        """Wait a moment for those on their way, since a transaction for all costs less."""
         with self._changed:
             self._changed.wait_for(lambda: self._coming <= 0 or len(self._waiting) >= _MOST, _PATIENCE)
+
+    def take(self) -> list[Entry]:
+        """What waits by now."""
+        with self._changed:
             batch = self._waiting[:_MOST]
             del self._waiting[:_MOST]
         return batch
@@ -125,11 +129,18 @@ class Appender:
 
 
 def _commit_for_all(log: LogKey) -> None:
-    """Commit for those who wait longest: all of them share the outcome."""
-    batch = _queue.take()
+    """Commit for those who wait longest: all of them share the outcome.
+
+    Which these are is settled at the last moment: more come while another process has its turn.
+    """
+    _queue.wait()
+    batch: list[Entry] = []
     try:
-        commit(batch, log)
+        with orderly_transaction():
+            batch = _queue.take()
+            _append(batch, log)
     except BaseException as failure:  # noqa: BLE001 - each of those who wait raises it
+        batch = batch or _queue.take()
         for entry in batch:
             entry.failure = failure
     for entry in batch:
@@ -139,17 +150,21 @@ def _commit_for_all(log: LogKey) -> None:
 def commit(batch: Sequence[Entry], log: LogKey) -> None:
     """Append entries in one transaction. Raises DatabaseError, Unavailable; then none of them is in the log."""
     with orderly_transaction():
-        size, frontier = _locked_head()
-        if _ORIGIN.first() != (log.origin,):  # another log began since the key was read: HGS was restored
-            raise Unavailable("key-log-changed", "HGS keeps another key log now.", "Ask again.")
-        leaves = [_leaf(entry) for entry in batch]
-        _RELEASE.save_all([_row(entry, index) for index, entry in enumerate(batch, start=size)])
-        _LEAF.save_all([LogLeaf(index=index, leaf=leaf) for index, leaf in enumerate(leaves, start=size)])
-        hashes = [leaf_hash(leaf) for leaf in leaves]
-        frontier.extend(hashes)
-        _keep_tiles(size, hashes)
-        signed = sign_checkpoint(Checkpoint(log.origin, frontier.size, frontier.root()), log.key)
-        _NEW_HEAD.set(LogHead.SINGLETON, frontier.size, frontier.serialise(), signed)
+        _append(batch, log)
+
+
+def _append(batch: Sequence[Entry], log: LogKey) -> None:
+    size, frontier = _locked_head()
+    if _ORIGIN.first() != (log.origin,):  # another log began since the key was read: HGS was restored
+        raise Unavailable("key-log-changed", "HGS keeps another key log now.", "Ask again.")
+    leaves = [_leaf(entry) for entry in batch]
+    _RELEASE.save_all([_row(entry, index) for index, entry in enumerate(batch, start=size)])
+    _LEAF.save_all([LogLeaf(index=index, leaf=leaf) for index, leaf in enumerate(leaves, start=size)])
+    hashes = [leaf_hash(leaf) for leaf in leaves]
+    frontier.extend(hashes)
+    _keep_tiles(size, hashes)
+    signed = sign_checkpoint(Checkpoint(log.origin, frontier.size, frontier.root()), log.key)
+    _NEW_HEAD.set(LogHead.SINGLETON, frontier.size, frontier.serialise(), signed)
 
 
 def _locked_head() -> tuple[int, Frontier]:

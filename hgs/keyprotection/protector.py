@@ -13,6 +13,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -59,6 +61,8 @@ __all__ = [
 ]
 
 OWNER_ID = 0
+_REMEMBERED: Final = 1024
+"""Signatures over certificates; with the certificates about three megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,18 +157,18 @@ def _check_chain(wrapping: Wrapping, by_id: dict[int, Wrapping]) -> None:
 
 def _check_certificates(wrapping: Wrapping, parent: Wrapping) -> None:
     with refusing(InvalidWrappingError):
-        signing_key = _key_of(wrapping.signing_certificate, "signing", wrapping)
+        _key_of(wrapping.signing_certificate, "signing", wrapping)
         _key_of(wrapping.encryption_certificate, "encryption", wrapping)
-        parent_key = _key_of(parent.signing_certificate, "signing", parent)
+        _key_of(parent.signing_certificate, "signing", parent)
         _check_signature(
-            parent_key,
+            parent.signing_certificate,
             wrapping.signing_certificate_signature,
             wrapping.signing_certificate,
             "signing-certificate-signature",
             f"The signing certificate of wrapping {wrapping.id} is not signed by its parent.",
         )
         _check_signature(
-            signing_key,
+            wrapping.signing_certificate,
             wrapping.encryption_certificate_signature,
             wrapping.encryption_certificate,
             "encryption-certificate-signature",
@@ -173,9 +177,18 @@ def _check_certificates(wrapping: Wrapping, parent: Wrapping) -> None:
         algorithms.check_transport_key_algorithm(wrapping.transport_key)
 
 
-def _check_signature(key: rsa.RSAPublicKey, signature: Signature, data: bytes, code: str, sentence: str) -> None:
-    if not algorithms.is_signed(key, signature, data):
+def _check_signature(signer: bytes, signature: Signature, certificate: bytes, code: str, sentence: str) -> None:
+    if not _is_certified(signer, signature, certificate):
         raise InvalidWrappingError(code, sentence)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _is_certified(signer: bytes, signature: Signature, certificate: bytes) -> bool:
+    """Whether the key of the certificate ``signer`` signed the other one.
+
+    Remembered, because every machine made from one shielding data file brings the same, at each start.
+    """
+    return algorithms.is_signed(certificates.rsa_key_of(signer, "signing"), signature, certificate)
 
 
 def _key_of(certificate: bytes, use: CertificateUse, wrapping: Wrapping) -> rsa.RSAPublicKey:

@@ -47,7 +47,6 @@ class KeyRelease(models.Model):
         ordering = ["-at"]
         indexes = [
             models.Index(fields=["-at"], name="hgs_release_at"),
-            models.Index(fields=["protector_hash"], name="hgs_release_protector"),
             models.Index(fields=["egress_hash"], name="hgs_release_egress"),
             models.Index(fields=["owner_fingerprint", "log_index"], name="hgs_release_owner"),
             models.Index(fields=["vm_id", "-at"], name="hgs_release_vm"),
