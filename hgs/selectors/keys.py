@@ -297,7 +297,7 @@ def open_pair(record: ServiceKey) -> KeyPair:
     return _open_identity(_identity(record))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=2)  # the signer and the communications key: one that was replaced soon makes room
 def _open_pair(identity: _Identity) -> KeyPair:
     return _open_identity(identity)
 
