@@ -43,8 +43,8 @@ def text(found: Findings) -> str:
     rates = ", ".join(f"{figures.per_second:.0f}" for figures in found.runs.rounds)
     head = [
         f"{best.releases} releases by {found.clients} clients, the best of {len(found.runs.rounds)} rounds ({rates} "
-        f"per second); HGS with {found.workers} processes of {found.threads} threads, RSA-{found.bits} guardian, {found.database}; "
-        f"{_cores()} cores, load {os.getloadavg()[0]:.1f}.",
+        f"per second); HGS with {found.workers} processes of {found.threads} threads, RSA-{found.bits} guardian, "
+        f"{found.database}; {_cores()} cores, load {os.getloadavg()[0]:.1f}.",
         f"Requests of {found.runs.request_bytes} bytes. Every answer was opened, every entry of the log and its tree "
         f"checked ({found.runs.log_size} entries).",
     ]
