@@ -67,19 +67,27 @@ class _Queue:
         """One more is on its way, or (-1) one is not any more."""
         with self._changed:
             self._coming += change
-            self._changed.notify_all()
+            self._tell()
 
     def put(self, entry: Entry) -> None:
         """What was on its way is here."""
         with self._changed:
             self._waiting.append(entry)
             self._coming -= 1
+            self._tell()
+
+    def _tell(self) -> None:
+        # Only when it is worth it: who is woken for nothing takes the interpreter from the others.
+        if self._is_enough():
             self._changed.notify_all()
+
+    def _is_enough(self) -> bool:
+        return self._coming <= 0 or len(self._waiting) >= _MOST
 
     def wait(self) -> None:
         """Wait a moment for those on their way, since a transaction for all costs less."""
         with self._changed:
-            self._changed.wait_for(lambda: self._coming <= 0 or len(self._waiting) >= _MOST, _PATIENCE)
+            self._changed.wait_for(self._is_enough, _PATIENCE)
 
     def take(self) -> list[Entry]:
         """What waits by now."""
