@@ -32,8 +32,8 @@ def audit() -> None:
     """The account of keys: check offline that no use of your keys is missing from your list."""
 
 
-for _command in (*key_account.COMMANDS, *owner_proof.COMMANDS):
-    audit.add_command(_command)
+for _one in (*key_account.COMMANDS, *owner_proof.COMMANDS):
+    audit.add_command(_one)
 
 
 @audit.command()

@@ -210,5 +210,5 @@ def _show(row: Mapping[str, Any], output: Format) -> None:
     show_record(_with_ssh(row), _FIELDS, output)
 
 
-for _command in COMMANDS:
-    vm.add_command(_command)
+for _one in COMMANDS:
+    vm.add_command(_one)

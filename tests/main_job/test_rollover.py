@@ -31,7 +31,7 @@ def keys(fabric: Fabric) -> dict[str, str]:
 
 def named(fabric: Fabric) -> list[dict[str, Any]]:
     """What of the tenant's still names an older guardian."""
-    found: list[dict[str, Any]] = fabric.rest("tenant", "key-rollover/")["items"]
+    found: list[dict[str, Any]] = fabric.rest("tenant", "key-rollover/")["objects"]
     return found
 
 
@@ -68,7 +68,8 @@ def test_everything_moves_to_the_new_pair_and_the_old_one_is_removed(fabric: Fab
     assert named(fabric) == []
     assert machine(fabric)["state"] == states, "moving to the new pair stops no machine"
 
-    until(lambda: "web01" not in gf_hgs(fabric, "key", "dependents", *old))
+    identifier = machine(fabric)["id"]
+    until(lambda: identifier not in gf_hgs(fabric, "key", "dependents", *old, "--output", "json"))
     for key in old:
         gf_hgs(fabric, "key", "disable", key)
     gf_hgs(fabric, "key", "remove", *old)
@@ -79,4 +80,4 @@ def test_everything_moves_to_the_new_pair_and_the_old_one_is_removed(fabric: Fab
     assert machine(fabric)["state"] == "running"
     newest = json.loads(gf_hgs(fabric, "releases", "--output", "json"))[0]
     assert newest["result"] == "released"
-    assert newest["vm"] == machine(fabric)["id"]
+    assert newest["vm"] == identifier

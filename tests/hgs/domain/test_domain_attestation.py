@@ -205,7 +205,8 @@ def test_ticket_that_was_changed_on_its_way_is_refused(
         changed = bytearray(token)
         changed[position] ^= 0x10
         assert post(node, body, bytes(changed)).status_code == 401, position
-    assert post(node, body, token).status_code == 200
+    # A new one: what was changed may have been recorded as the one that it was made from, which then is a replay.
+    assert post(node, body, ticket(realm, "hv01", body)).status_code == 200
 
 
 def test_ticket_that_comes_too_late_is_refused(realm: Realm, node: DomainNode, request_for: hgsa.ADRequest) -> None:

@@ -97,3 +97,15 @@ def test_remove_asks_and_never_prompts_a_script(gf: Any) -> None:
 
 def test_gf_finds_the_group() -> None:
     assert callable(main)
+
+
+def test_a_machine_is_stopped_and_started(gf: Any) -> None:
+    with end_soon("succeeded"):
+        gf("create", "web01", "--pdk", "web", "--network", "lab")
+        stopping = gf("stop", "web01", "--output", "json")
+    assert stopping.exit_code == 0, stopping.output
+    assert json.loads(stopping.stdout)["state"] == VirtualMachine.objects.get().state == "stopping"
+    VirtualMachine.objects.update(state="stopped")
+    starting = gf("start", "web01", "--output", "json")
+    assert starting.exit_code == 0, starting.output
+    assert json.loads(starting.stdout)["state"] == "starting"
