@@ -7,12 +7,12 @@ import os
 import selectors
 import socket
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
-from typing import Final
+from typing import Final, Protocol
 from uuid import uuid4
 
 from bench.attestation.hosts import Host
@@ -163,7 +163,7 @@ def _run(pipe: Connection, barrier: Barrier, port: int, hosts: Sequence[Host], e
         gc.freeze()
         barrier.wait(TIMEOUT)
         before, record.started = os.times(), time.monotonic()
-        _attest_all(clients)
+        ask_all(clients)
         after, record.ended = os.times(), time.monotonic()
         record.cpu = after.user + after.system - before.user - before.system
         for client in clients:
@@ -174,7 +174,20 @@ def _run(pipe: Connection, barrier: Barrier, port: int, hosts: Sequence[Host], e
     pipe.close()
 
 
-def _attest_all(clients: Sequence[_Client]) -> None:
+class Client(Protocol):
+    """A host with a connection that stays open."""
+
+    connection: KeepAlive
+
+    def begin(self) -> bool:
+        """Ask; False when there is nothing left to ask."""
+
+    def go_on(self) -> bool:
+        """Take what came; False at the end."""
+
+
+def ask_all(clients: Iterable[Client]) -> None:
+    """Let each client ask until it is done, all at once, in one thread. Raises ExchangeError."""
     with selectors.DefaultSelector() as selector:
         for client in clients:
             if client.begin():

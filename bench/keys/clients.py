@@ -2,7 +2,6 @@
 
 import gc
 import os
-import selectors
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Final
 
-from bench.attestation.clients import TIMEOUT, ExchangeError, KeepAlive
+from bench.attestation.clients import ExchangeError, KeepAlive, ask_all
 from bench.keys.machines import Machine
 from hgs.wire.kps import ROLL_PATH
 
@@ -84,7 +83,7 @@ def _run(pipe: Connection, port: int, machines: Sequence[Sequence[Machine]], eac
         clients = [_Client(port, own, each, record) for own in machines]
         gc.freeze()
         before, started = os.times(), time.monotonic()
-        _ask_all(clients)
+        ask_all(clients)
         after, record.wall = os.times(), time.monotonic() - started
         record.cpu = after.user + after.system - before.user - before.system
         for client in clients:
@@ -93,17 +92,3 @@ def _run(pipe: Connection, port: int, machines: Sequence[Sequence[Machine]], eac
         record.failure = repr(error)
     pipe.send(record)
     pipe.close()
-
-
-def _ask_all(clients: Sequence[_Client]) -> None:
-    with selectors.DefaultSelector() as selector:
-        for client in clients:
-            if client.begin():
-                selector.register(client.connection, selectors.EVENT_READ, client)
-        while selector.get_map():
-            ready = selector.select(TIMEOUT)
-            if not ready:
-                raise ExchangeError(f"HGS did not answer within {TIMEOUT:.0f} s.")
-            for key, _ in ready:
-                if not key.data.go_on():
-                    selector.unregister(key.data.connection)
