@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 
@@ -38,13 +37,6 @@ from tests.tenants.rolling import PlayedHost, hgs_has, pdk_for, upload
 @pytest.fixture(autouse=True)
 def own_library(settings: Any, tmp_path: Path) -> None:
     settings.LIBRARY_DIR = tmp_path / "library"
-
-
-@pytest.fixture
-def host() -> Iterator[PlayedHost]:
-    played = PlayedHost()
-    with patch("fabric.dispatch._send", side_effect=played.send):
-        yield played
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -35,13 +34,6 @@ def cast(transactional_db: None) -> Cast:
         user.set_password(PASSWORD)
         user.save()
     return made
-
-
-@pytest.fixture
-def host() -> Iterator[PlayedHost]:
-    played = PlayedHost()
-    with patch("fabric.dispatch._send", played.send):
-        yield played
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -29,14 +28,6 @@ from tests.tenants.test_key_protector import granted, without
 @pytest.fixture(autouse=True)
 def own_library(settings: Any, tmp_path: Path) -> None:
     settings.LIBRARY_DIR = tmp_path / "library"
-
-
-@pytest.fixture
-def host() -> Iterator[PlayedHost]:
-    """A host that works when told to; what it is told arrives at once."""
-    played = PlayedHost()
-    with patch("fabric.dispatch._send", side_effect=played.send):
-        yield played
 
 
 @pytest.fixture

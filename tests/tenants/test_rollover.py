@@ -41,13 +41,6 @@ def own_library(settings: Any, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def host() -> Iterator[PlayedHost]:
-    played = PlayedHost()
-    with patch("fabric.dispatch._send", side_effect=played.send):
-        yield played
-
-
-@pytest.fixture
 def after(cast: Cast, host: PlayedHost, django_capture_on_commit_callbacks: Any) -> Iterator[Any]:
     """Runs something and what it leaves for after the commit, with HGS's next keys in force; then the host works."""
 

@@ -34,13 +34,6 @@ def own_library(settings: Any, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def host() -> Iterator[PlayedHost]:
-    played = PlayedHost()
-    with patch("fabric.dispatch._send", side_effect=played.send):
-        yield played
-
-
-@pytest.fixture
 def vm(cast: Cast, host: PlayedHost) -> Iterator[VirtualMachine]:
     with hgs_has(lab()):
         made = host.make(cast, upload(cast))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 from click.testing import CliRunner, Result
@@ -15,6 +18,7 @@ from hgs.keyprotection.owner_guardian import lock_owner_guardian, serialise_owne
 from hgs.keyprotection.secret import Secret
 from portal.cli import gf
 from tests.hgs.keyprotection.guardians import communications, keys_of, lab, owner
+from tests.tenants.rolling import PlayedHost
 
 PASSPHRASE = "correct horse"
 PASSWORD = "canary-password"
@@ -69,3 +73,17 @@ def catalog(name: str, version: str) -> bytes:
     certificate = publisher.guardian.signing_certificate
     volumes = tuple(Volume(role, index * 512, 512, (bytes(HASH_LENGTH),)) for index, role in enumerate(Role))
     return sign_catalog(Catalog(name, version, 4 * 512, certificate, certificate, volumes), publisher.signing_key)
+
+
+@pytest.fixture
+def host() -> Iterator[PlayedHost]:
+    """Hosts that answer at once."""
+    played = PlayedHost()
+
+    def send(task: str, kwargs: dict[str, Any], queue: str, countdown: float = 0) -> None:
+        played.send(task, kwargs, queue, countdown)
+        if task.startswith("host.") and task.endswith("_protector"):
+            played.work()
+
+    with patch("fabric.dispatch._send", send):
+        yield played

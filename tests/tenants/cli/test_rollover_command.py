@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 from click.testing import CliRunner, Result
@@ -23,20 +22,6 @@ from tests.tenants.rolling import PlayedHost, hgs_has, regranted, upload
 @pytest.fixture
 def cast(transactional_db: None) -> Cast:
     return Cast()
-
-
-@pytest.fixture
-def host() -> Any:
-    """Hosts that answer at once."""
-    played = PlayedHost()
-
-    def send(task: str, kwargs: dict[str, Any], queue: str, countdown: float = 0) -> None:
-        played.send(task, kwargs, queue, countdown)
-        if task.startswith("host.") and task.endswith("_protector"):
-            played.work()
-
-    with patch("fabric.dispatch._send", send):
-        yield played
 
 
 @pytest.fixture

@@ -28,20 +28,6 @@ def cast(transactional_db: None) -> Cast:
 
 
 @pytest.fixture
-def host() -> Iterator[PlayedHost]:
-    """A host that answers at once."""
-    played = PlayedHost()
-
-    def send(task: str, kwargs: dict[str, Any], queue: str, countdown: float = 0) -> None:
-        played.send(task, kwargs, queue, countdown)
-        if task.startswith("host.") and task.endswith("_protector"):
-            played.work()
-
-    with patch("fabric.dispatch._send", send):
-        yield played
-
-
-@pytest.fixture
 def vm(cast: Cast, host: PlayedHost, settings: Any, tmp_path: Path) -> Iterator[VirtualMachine]:
     settings.LIBRARY_DIR = tmp_path / "library"
     with hgs_has(lab()):
