@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import cycle, islice
+from itertools import cycle
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Final
@@ -31,18 +31,19 @@ class Record:
 class _Client:
     """A host with its connection."""
 
-    def __init__(self, port: int, machines: Sequence[Machine], each: int, record: Record) -> None:
+    def __init__(self, port: int, machines: Sequence[Machine], turns: Iterator[int], record: Record) -> None:
         self.connection = KeepAlive(port, _PATH, "application/xml")
-        self._next: Iterator[Machine] = islice(cycle(machines), each)
+        self._machines = cycle(machines)
+        self._turns = turns
         self._record = record
         self._answers: list[bytes] = []
         record.answers.append(self._answers)
 
     def begin(self) -> bool:
-        """Ask for the next machine's key; False when all were asked for."""
-        machine = next(self._next, None)
-        if machine is None:
+        """Ask for the next machine's key; False when all clients together have asked for as many as they should."""
+        if next(self._turns, None) is None:
             return False
+        machine = next(self._machines)
         self._started = time.perf_counter()
         self.connection.send(machine.body, machine.head)
         return True
@@ -58,7 +59,11 @@ class _Client:
 
 
 def release_many(port: int, machines: Sequence[Sequence[Machine]], each: int) -> Record:
-    """Every host asks ``each`` times, all at once, in a process of their own. Raises ExchangeError."""
+    """All hosts ask at once, ``each`` times on average, in a process of their own. Raises ExchangeError.
+
+    Whoever has its answer asks again until all have asked often enough together, so that all of them ask to the end;
+    were it so many times for each, the slower ones would ask alone at last, and less than all would be measured.
+    """
     context = get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(theirs, port, machines, each), name="bench-key-clients", daemon=True)
@@ -80,7 +85,8 @@ def release_many(port: int, machines: Sequence[Sequence[Machine]], each: int) ->
 def _run(pipe: Connection, port: int, machines: Sequence[Sequence[Machine]], each: int) -> None:
     record = Record()
     try:
-        clients = [_Client(port, own, each, record) for own in machines]
+        turns = iter(range(each * len(machines)))
+        clients = [_Client(port, own, turns, record) for own in machines]
         gc.freeze()
         before, started = os.times(), time.monotonic()
         ask_all(clients)

@@ -11,7 +11,6 @@ from uuid import UUID
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
 from hgs.api.requests import BodyRefused, read_body
@@ -28,11 +27,11 @@ UNAVAILABLE: Final = "ServiceUnavailableException"
 VIRTUAL_MACHINE: Final = "Virtual-Machine"
 RETRY_AFTER: Final = 30
 _STATUS: Final = {"HealthCertificateException": 403}
+_NOT_KEPT: Final = "no-cache, no-store, must-revalidate, private"
 _XML: Final = f"{kps.CONTENT_TYPE}; charset=utf-8"
 
 
 @csrf_exempt
-@never_cache
 def roll_transport_key(request: HttpRequest, version: int) -> HttpResponse:
     """RollTransportKey, 3.1.5.1.1, of API version 1 or 2."""
     if request.method != "POST":
@@ -53,7 +52,7 @@ def roll_transport_key(request: HttpRequest, version: int) -> HttpResponse:
     except DatabaseError:
         log.exception("no key was released: the release could not be logged")
         return error(503, UNAVAILABLE, "HGS cannot log a release now, so it releases no key. Try again later.")
-    return HttpResponse(kps.serialise_response(response), content_type=_XML)
+    return _document(kps.serialise_response(response))
 
 
 def _virtual_machine(request: HttpRequest) -> UUID | None:
@@ -71,17 +70,21 @@ def _later() -> HttpResponse:
 
 
 @csrf_exempt
-@never_cache
 def metadata(request: HttpRequest) -> HttpResponse:
     """GetMetadata, 3.1.5.2: by GET, and by POST because one paragraph of the specification says so."""
     if request.method not in ("GET", "HEAD", "POST"):
         return HttpResponse(status=405, headers={"Allow": "GET, HEAD, POST"})
     try:
-        return HttpResponse(keys.guardian_metadata(), content_type=_XML)
+        return _document(keys.guardian_metadata())
     except Unavailable as unavailable:
         return error(503, UNAVAILABLE, unavailable.message)
 
 
 def error(status: int, code: str, message: str) -> HttpResponse:
     """The specification's Error document."""
-    return HttpResponse(kps.serialise_error(kps.KpsError(code, message)), status=status, content_type=_XML)
+    return _document(kps.serialise_error(kps.KpsError(code, message)), status)
+
+
+def _document(content: bytes, status: int = 200) -> HttpResponse:
+    """A document that nobody may keep."""
+    return HttpResponse(content, status=status, content_type=_XML, headers={"Cache-Control": _NOT_KEPT})

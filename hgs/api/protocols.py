@@ -6,10 +6,11 @@ What guards every request stays: HTTPS (SecurityMiddleware, which stands before 
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, ResolverMatch, resolve
 
 from hgs.api.urls import PREFIXES
 
@@ -25,7 +26,7 @@ class ProtocolsFirst:
         if not request.path_info.lower().startswith(PREFIXES):
             return self.get_response(request)
         try:
-            match = resolve(request.path_info)
+            match = _resolved(request.path_info)
         except Resolver404:
             return self.get_response(request)  # the page that says so
         if not getattr(match.func, "csrf_exempt", False):
@@ -36,3 +37,9 @@ class ProtocolsFirst:
         if isinstance(response, HttpResponse) and not response.has_header("Content-Length"):
             response["Content-Length"] = str(len(response.content))
         return response
+
+
+@lru_cache(maxsize=256)
+def _resolved(path: str) -> ResolverMatch:
+    """Kept, because most requests go to a few addresses; nothing writes to what it gives. Raises Resolver404."""
+    return resolve(path)

@@ -12,6 +12,7 @@ from typing import Final, Self
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import Subquery
 from django.utils import timezone
 
 from hgs.commands.service_keys import LOG_SEED_LENGTH, new_log_origin, sealed_record
@@ -25,7 +26,7 @@ from hgs.transparency.merkle import Frontier, leaf_hash
 from hgs.transparency.tiles import completed_tiles, tile_root
 from portal.kernel.durability import orderly_transaction
 from portal.kernel.errors import Unavailable
-from portal.kernel.ids import new_id
+from portal.kernel.ids import new_ordered_id
 from portal.kernel.prepared import Prepared
 from portal.kernel.prepared_writes import PreparedInsert, PreparedUpdate
 
@@ -33,8 +34,14 @@ _MOST: Final = 64
 """Entries of one transaction."""
 _PATIENCE: Final = 0.012
 """Seconds at most that an entry waits for others which are on their way."""
-_HEAD: Final = Prepared(lambda: LogHead.objects.select_for_update().filter(pk=1).values_list("size", "frontier"))
-_ORIGIN: Final = Prepared(lambda: ServiceConfiguration.objects.values_list("log_origin"))
+_HEAD: Final = Prepared(
+    lambda: (
+        LogHead.objects.select_for_update()
+        .filter(pk=LogHead.SINGLETON)
+        .annotate(origin=Subquery(ServiceConfiguration.objects.values("log_origin")[:1]))
+        .values_list("size", "frontier", "origin")
+    )
+)
 _NEW_HEAD: Final = PreparedUpdate(LogHead, "size", "frontier", "checkpoint")
 _RELEASE: Final = PreparedInsert(KeyRelease)
 _LEAF: Final = PreparedInsert(LogLeaf)
@@ -47,7 +54,7 @@ class Entry:
     event: KeyEvent
     owner_certificate: bytes | None
     chain: str = ""
-    release_id: UUID = field(default_factory=new_id)
+    release_id: UUID = field(default_factory=new_ordered_id)
     blinding: bytes = field(default_factory=lambda: os.urandom(32), repr=False)
     salt: bytes = field(default_factory=lambda: os.urandom(32), repr=False)
     is_done: bool = False
@@ -162,8 +169,8 @@ def commit(batch: Sequence[Entry], log: LogKey) -> None:
 
 
 def _append(batch: Sequence[Entry], log: LogKey) -> None:
-    size, frontier = _locked_head()
-    if _ORIGIN.first() != (log.origin,):  # another log began since the key was read: HGS was restored
+    size, frontier, origin = _locked_head()
+    if origin != log.origin:  # another log began since the key was read: HGS was restored
         raise Unavailable("key-log-changed", "HGS keeps another key log now.", "Ask again.")
     leaves = [_leaf(entry) for entry in batch]
     _RELEASE.save_all([_row(entry, index) for index, entry in enumerate(batch, start=size)])
@@ -175,14 +182,14 @@ def _append(batch: Sequence[Entry], log: LogKey) -> None:
     _NEW_HEAD.set(LogHead.SINGLETON, frontier.size, frontier.serialise(), signed)
 
 
-def _locked_head() -> tuple[int, Frontier]:
-    """The end of the log; nobody else can append until this transaction ends."""
+def _locked_head() -> tuple[int, Frontier, str | None]:
+    """The end of the log, and the name of the log that HGS keeps; nobody else appends until this transaction ends."""
     found = _HEAD.first()
     if found is None:
         LogHead.objects.get_or_create(pk=LogHead.SINGLETON)
         (found,) = _HEAD.rows()
-    size, frontier = found
-    return size, Frontier.parse(size, bytes(frontier))
+    size, frontier, origin = found
+    return size, Frontier.parse(size, bytes(frontier)), origin
 
 
 def _leaf(entry: Entry) -> bytes:

@@ -177,22 +177,38 @@ def _write_wrappings(wrappings: tuple[Wrapping, ...]) -> Written:
 
 def _write_wrapping(wrapping: Wrapping) -> Written:
     ns = KPS_NAMESPACE
-    return xmlform.build(
-        ns,
-        "Wrapping",
-        xmlform.build_text(ns, "Id", str(wrapping.id)),
-        xmlform.build_bytes(ns, "SigningCertificate", wrapping.signing_certificate),
+    party = _write_party(
+        wrapping.id,
+        wrapping.signing_certificate,
+        wrapping.parent_id,
+        wrapping.signing_certificate_signature,
+        wrapping.encryption_certificate,
+        wrapping.encryption_certificate_signature,
+    )
+    transport_key = xmlform.build(ns, "TransportKey", write_encrypted_data(ns, wrapping.transport_key))
+    return xmlform.build(ns, "Wrapping", *party, transport_key)
+
+
+@lru_cache(maxsize=256)
+def _write_party(
+    identifier: int,
+    signing_certificate: bytes,
+    parent_id: int,
+    signing_certificate_signature: Signature,
+    encryption_certificate: bytes,
+    encryption_certificate_signature: Signature,
+) -> tuple[Written, ...]:
+    """All of a wrapping but the transport key. Kept, because rolling a protector leaves it as it is."""
+    ns = KPS_NAMESPACE
+    return (
+        xmlform.build_text(ns, "Id", str(identifier)),
+        xmlform.build_bytes(ns, "SigningCertificate", signing_certificate),
         xmlform.build(
             ns,
             "SigningCertificateSignature",
-            write_signature(ns, wrapping.signing_certificate_signature),
-            attributes={"ParentWrappingId": str(wrapping.parent_id)},
+            write_signature(ns, signing_certificate_signature),
+            attributes={"ParentWrappingId": str(parent_id)},
         ),
-        xmlform.build_bytes(ns, "EncryptionCertificate", wrapping.encryption_certificate),
-        xmlform.build(
-            ns,
-            "EncryptionCertificateSignature",
-            write_signature(ns, wrapping.encryption_certificate_signature),
-        ),
-        xmlform.build(ns, "TransportKey", write_encrypted_data(ns, wrapping.transport_key)),
+        xmlform.build_bytes(ns, "EncryptionCertificate", encryption_certificate),
+        xmlform.build(ns, "EncryptionCertificateSignature", write_signature(ns, encryption_certificate_signature)),
     )

@@ -5,13 +5,15 @@ A row is written as its model says: each field gives the value that the database
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.models import AutoField, Field, Model
 
 _M = TypeVar("_M", bound=Model)
 _AnyField: TypeAlias = "Field[Any, Any]"
+_MOST_PARAMETERS: Final = 10_000
+"""Of one statement, where the database names no number."""
 
 
 class PreparedInsert(Generic[_M]):
@@ -32,13 +34,21 @@ class PreparedInsert(Generic[_M]):
         row._state.db = DEFAULT_DB_ALIAS
 
     def save_all(self, rows: Sequence[_M]) -> None:
-        """Insert rows whose keys are set, by one statement for all. Raises what the database raises."""
+        """Insert rows whose keys are set, as few statements as there can be. Raises what the database raises.
+
+        SQLite lets other threads go on during each statement, and this one waits for Python then: holding the lock on
+        the database for all.
+        """
         database = connections[DEFAULT_DB_ALIAS]
-        values = [
-            [field.get_db_prep_save(field.pre_save(row, True), database) for field in self._fields] for row in rows
-        ]
+        most = (database.features.max_query_params or _MOST_PARAMETERS) // len(self._fields)
         with database.cursor() as cursor:
-            cursor.executemany(self._sql, values)
+            for batch in (rows[begin : begin + most] for begin in range(0, len(rows), most)):
+                values = [
+                    field.get_db_prep_save(field.pre_save(row, True), database)
+                    for row in batch
+                    for field in self._fields
+                ]
+                cursor.execute(self._sql_for(len(batch)), values)
 
     @cached_property
     def _has_number(self) -> bool:
@@ -51,11 +61,17 @@ class PreparedInsert(Generic[_M]):
 
     @cached_property
     def _sql(self) -> str:
-        columns = ", ".join(_column(field) for field in self._fields)
-        places = ", ".join("%s" for _ in self._fields)
         returning = f" RETURNING {_column(_key(self._model))}" if self._has_number else ""
-        table = _quoted(self._model._meta.db_table)
-        return f"INSERT INTO {table} ({columns}) VALUES ({places}){returning}"  # noqa: S608 - names are the models' own
+        return f"{self._sql_for(1)}{returning}"
+
+    def _sql_for(self, rows: int) -> str:
+        places = f"({', '.join('%s' for _ in self._fields)})"
+        return f"{self._beginning}{', '.join([places] * rows)}"
+
+    @cached_property
+    def _beginning(self) -> str:
+        columns = ", ".join(_column(field) for field in self._fields)
+        return f"INSERT INTO {_quoted(self._model._meta.db_table)} ({columns}) VALUES "  # noqa: S608 - names are the models' own
 
 
 class PreparedUpdate(Generic[_M]):

@@ -47,7 +47,7 @@ def test_pages_go_their_usual_way(client: Client, initialised: None, nothing_beh
 def test_a_view_that_looks_at_cookies_goes_the_usual_way(rf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     match = get_resolver("hgs.urls").resolve(INFO)
     monkeypatch.setattr(match, "func", lambda _request: HttpResponse("called"))
-    monkeypatch.setattr("hgs.api.protocols.resolve", lambda _path: match)
+    monkeypatch.setattr("hgs.api.protocols._resolved", lambda _path: match)
     answer = ProtocolsFirst(lambda _request: HttpResponse("usual way"))(rf.get(INFO))
     assert answer.content == b"usual way"  # type: ignore[attr-defined]
 

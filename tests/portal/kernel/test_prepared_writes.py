@@ -64,3 +64,27 @@ def test_an_update_sets_the_named_fields_of_one_row() -> None:
         (7, b"\x01\xff"),
         (0, b""),
     ]
+
+
+def test_many_rows_are_the_rows_that_save_writes() -> None:
+    count = 3 * (connection.features.max_query_params or 999) // len(Job._meta.concrete_fields) + 1
+    jobs = [Job(kind="k", title=f"{number}", scope="s", result={"x": number}) for number in range(count)]
+    PreparedInsert(Job).save_all(jobs)
+    usual = Job(kind="k", title="7", scope="s", result={"x": 7})
+    usual.save(force_insert=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM kernel_job WHERE title = '7' ORDER BY id = %s", [usual.pk.hex])
+        names = [column[0] for column in cursor.description]
+        own = {"id": None, "created_at": None}
+        first, second = (dict(zip(names, row, strict=True)) | own for row in cursor.fetchall())
+    assert first == second
+    assert Job.objects.count() == count + 1
+    PreparedInsert(Job).save_all([])
+    assert Job.objects.count() == count + 1
+
+
+def test_of_many_rows_none_is_there_when_one_is_refused() -> None:
+    insert, job = PreparedInsert(Job), Job(kind="k", title="t", scope="s")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        insert.save_all([Job(kind="k", title="u", scope="s"), job, job])
+    assert not Job.objects.exists()
