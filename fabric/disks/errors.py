@@ -15,6 +15,20 @@ class DiskError(Exception):
         self.advice = advice
 
 
+class ImageError(DiskError):
+    """The file that holds the disk cannot be read as the container it says it is."""
+
+    def __init__(self, code: str, message: str, advice: str = "Export or copy the disk again.") -> None:
+        super().__init__(code, message, advice)
+
+
+class FileSystemError(DiskError):
+    """A volume's file system cannot be read, or cannot be written to without mounting it. Codes `file-system-*`."""
+
+    def __init__(self, code: str, message: str, advice: str = "") -> None:
+        super().__init__(code, message, advice)
+
+
 class PartitionTableError(DiskError):
     """The disk's partition table is not one a template disk may have. Codes `gpt-*`."""
 
