@@ -88,7 +88,7 @@ def _header(data: bytes) -> tuple[int, bytes, int] | None:
 
 def _is_intact(data: bytes) -> bool:
     (stated,) = struct.unpack_from("<I", data, 4)
-    return crc32c(data[:4] + bytes(4) + data[8:]) == stated
+    return bool(crc32c(data[:4] + bytes(4) + data[8:]) == stated)
 
 
 def _regions(read: Read, file_length: int) -> dict[uuid.UUID, _Region]:

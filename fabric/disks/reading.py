@@ -1,0 +1,138 @@
+"""Reads disks where their layout says the bytes lie, without a copy, and hashes them on every core.
+
+Windows of the file are mapped into memory, a few mebibytes at a time, so that memory stays the same whatever the size
+of the disk. A file that somebody else cuts short while it is mapped ends the process: read only files of your own.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fabric.disks.blocks import BLOCK_LENGTH, block_count, leaf_hash
+from fabric.disks.image import DiskLayout, Extent, Piece
+from fabric.disks.vhdx import SIGNATURE, read_vhdx
+
+GROUP: Final = 8
+"""Blocks that are hashed at one go."""
+_ZEROS: Final = bytes(BLOCK_LENGTH)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDisk:
+    """A disk whose file is open for reading."""
+
+    descriptor: int
+    layout: DiskLayout
+
+    def read(self, start: int, length: int) -> bytes:
+        """Bytes of the disk. Raises ValueError for a range that is not on it, EOFError where the file is too short."""
+        return b"".join(self._bytes(piece) for piece in self.layout.pieces(start, length))
+
+    def _bytes(self, piece: Piece) -> bytes:
+        if piece.place is None:
+            return bytes(piece.length)
+        data = os.pread(self.descriptor, piece.length, piece.place)
+        if len(data) != piece.length:
+            raise EOFError("the disk's file is shorter than its layout says")
+        return data
+
+    @contextmanager
+    def window(self, start: int, length: int) -> Iterator[memoryview | None]:
+        """Bytes of the disk, mapped where they lie together; None where all of them are known zeros."""
+        pieces = list(self.layout.pieces(start, length))
+        if all(piece.place is None for piece in pieces):
+            yield None
+        elif len(pieces) > 1:
+            yield memoryview(self.read(start, length))
+        else:
+            with mapped(self.descriptor, pieces[0].place or 0, length) as view:
+                yield view
+
+
+@contextmanager
+def open_disk(path: Path) -> Iterator[OpenDisk]:
+    """A VHDX, or a raw disk, which anything else is taken for. Raises `ImageError`, OSError."""
+    with path.open("rb") as stream:
+        descriptor, length = stream.fileno(), os.fstat(stream.fileno()).st_size
+        if os.pread(descriptor, len(SIGNATURE), 0) == SIGNATURE:
+            layout = read_vhdx(lambda offset, count: os.pread(descriptor, count, offset), length)
+        else:
+            layout = DiskLayout(length, (Extent(0, length, 0),) if length else ())
+        yield OpenDisk(descriptor, layout.without_holes(file_holes(descriptor)))
+
+
+def file_holes(descriptor: int) -> Iterator[tuple[int, int]]:
+    """(begin, end) of each range of an open file that takes no room and reads as zeros."""
+    length = os.fstat(descriptor).st_size
+    position = 0
+    while position < length:
+        begin = os.lseek(descriptor, position, os.SEEK_HOLE)
+        if begin >= length:
+            return
+        try:
+            position = os.lseek(descriptor, begin, os.SEEK_DATA)
+        except OSError:  # no data up to the end
+            position = length
+        yield begin, position
+
+
+@contextmanager
+def mapped(descriptor: int, place: int, length: int) -> Iterator[memoryview]:
+    """A range of a file in memory."""
+    begin = place - place % mmap.ALLOCATIONGRANULARITY
+    with mmap.mmap(descriptor, place + length - begin, access=mmap.ACCESS_READ, offset=begin) as window:
+        whole = memoryview(window)
+        view = whole[place - begin :]
+        try:
+            yield view
+        finally:
+            view.release()
+            whole.release()
+
+
+def hash_blocks(disk: OpenDisk, start: int, length: int, first: int = 0, cores: int | None = None) -> Iterator[bytes]:
+    """The leaves of the blocks of a volume from block `first` on, a few together (32 bytes each), in order.
+
+    Whoever stops asking stops the work. Raises as `OpenDisk.read`, OSError.
+    """
+    workers = cores or len(os.sched_getaffinity(0))
+    groups = iter(range(first, block_count(length), GROUP))
+    waiting: deque[Future[bytes]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="hash") as threads:
+        try:
+            for group in groups:
+                waiting.append(threads.submit(_leaves, disk, start, length, group))
+                if len(waiting) >= 4 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _leaves(disk: OpenDisk, start: int, length: int, group: int) -> bytes:
+    begin = group * BLOCK_LENGTH
+    end = min(begin + GROUP * BLOCK_LENGTH, length)
+    with disk.window(start + begin, end - begin) as view:
+        return leaves_of(view, end - begin)
+
+
+def leaves_of(view: memoryview | None, length: int) -> bytes:
+    """The leaves of `length` bytes that begin at a block; `view` is None for zeros."""
+    leaves = bytearray()
+    for at in range(0, length, BLOCK_LENGTH):
+        size = min(BLOCK_LENGTH, length - at)
+        if view is None:
+            leaves += leaf_hash(_ZEROS[:size])
+            continue
+        with view[at : at + size] as block:
+            leaves += leaf_hash(block)
+    return bytes(leaves)
