@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from fabric.disks import gpt
-from fabric.disks.blocks import BLOCK_LENGTH, HASH_LENGTH, block_count, tree_root
+from fabric.disks.blocks import BLOCK_LENGTH, HASH_LENGTH, BlockHasher, block_count, tree_root
 from fabric.disks.errors import CatalogError, DiskChanged
 from fabric.disks.gpt import PartitionTable
 from hgs.wire import xmlform
@@ -134,6 +134,16 @@ class SignedCatalog:
     def signer_fingerprint(self) -> bytes:
         """SHA-256 of the signing certificate's DER form."""
         return hashlib.sha256(self.catalog.signing_certificate).digest()
+
+    def check_some(self, contents: Mapping[Role, bytes]) -> None:
+        """Compare the whole contents of small volumes with what was signed. Raises `DiskChanged`."""
+        differences: list[tuple[str, int, int]] = []
+        for role, data in contents.items():
+            hasher = BlockHasher()
+            hasher.update(data)
+            differences += _compare(self.catalog.volume(role), hasher.finish())
+        if differences:
+            raise DiskChanged(differences)
 
     def check_volumes(self, leaves: Mapping[Role, Sequence[bytes]]) -> None:
         """Compare leaves computed from the disk with the signed ones; raises `DiskChanged` naming every difference."""

@@ -36,6 +36,11 @@ class OpenDisk:
         """Bytes of the disk. Raises ValueError for a range that is not on it, EOFError where the file is too short."""
         return b"".join(self._bytes(piece) for piece in self.layout.pieces(start, length))
 
+    def read_within(self, start: int, length: int) -> bytes:
+        """As `read`, of what there is of the range: less at the end of the disk. Raises as `read`."""
+        begin = min(start, self.layout.length)
+        return self.read(begin, min(length, self.layout.length - begin))
+
     def _bytes(self, piece: Piece) -> bytes:
         if piece.place is None:
             return bytes(piece.length)
@@ -86,9 +91,13 @@ def file_holes(descriptor: int) -> Iterator[tuple[int, int]]:
 
 @contextmanager
 def mapped(descriptor: int, place: int, length: int) -> Iterator[memoryview]:
-    """A range of a file in memory."""
+    """A range of a file in memory. Raises EOFError where the file is too short."""
     begin = place - place % mmap.ALLOCATIONGRANULARITY
-    with mmap.mmap(descriptor, place + length - begin, access=mmap.ACCESS_READ, offset=begin) as window:
+    try:
+        window = mmap.mmap(descriptor, place + length - begin, access=mmap.ACCESS_READ, offset=begin)
+    except ValueError:
+        raise EOFError("the disk's file is shorter than its layout says") from None
+    with window:
         whole = memoryview(window)
         view = whole[place - begin :]
         try:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -24,14 +23,16 @@ VOLUME_KEY_LENGTH: Final = 64
 PASSPHRASE_LENGTH: Final = 32
 # The passphrase is 32 random bytes, so stretching it protects nothing; cryptsetup allows no fewer iterations.
 _ITERATIONS: Final = 1000
-_PIECE: Final = 1024 * 1024
+_SOME_PAYLOAD: Final = 1024 * 1024
+SPARE: Final = 16
+_TWEAK: Final = struct.Struct("<QQ")
 
 
-def format_header(volume_key: Secret, passphrase: Secret) -> bytes:
-    """A LUKS2 header of `HEADER_LENGTH` bytes with one key slot. Raises `HostError`."""
+def format_header(volume_key: Secret, passphrase: Secret, others: Sequence[Secret] = ()) -> bytes:
+    """A LUKS2 header of `HEADER_LENGTH` bytes with a key slot for each passphrase. Raises `HostError`."""
     # cryptsetup wants to see some payload behind the header.
     with (
-        memory_file("header", length=HEADER_LENGTH + _PIECE) as header,
+        memory_file("header", length=HEADER_LENGTH + _SOME_PAYLOAD) as header,
         memory_file("volume-key", volume_key.reveal()) as key,
         memory_file("passphrase", passphrase.reveal()) as word,
     ):
@@ -44,29 +45,35 @@ def format_header(volume_key: Secret, passphrase: Secret) -> bytes:
             ],
             keep=(header, key, word),
         )  # fmt: skip
+        for other in others:
+            _add_slot(header, word, other)
         return os.pread(header, HEADER_LENGTH, 0)
 
 
-def encrypted(volume_key: Secret, plaintext: int, length: int) -> Iterator[bytes]:
-    """The payload: ciphertext of the first `length` bytes of the open file `plaintext`, in pieces of up to 1 MiB."""
-    if length % SECTOR:
-        raise ValueError(f"the length of a volume is a multiple of {SECTOR}")
-    cipher = algorithms.AES(volume_key.reveal())
-    for offset in range(0, length, _PIECE):
-        piece = memoryview(os.pread(plaintext, min(_PIECE, length - offset), offset))
-        out = bytearray()
-        for start in range(0, len(piece), SECTOR):
-            tweak = struct.pack("<QQ", (offset + start) // 512, 0)
-            out += Cipher(cipher, modes.XTS(tweak)).encryptor().update(piece[start : start + SECTOR])
-        yield bytes(out)
+def _add_slot(header: int, passphrase: int, other: Secret) -> None:
+    with memory_file("passphrase", other.reveal()) as word:
+        run_tool(
+            [
+                "cryptsetup", "luksAddKey", "--batch-mode", "--disable-locks",
+                "--hash", "sha256", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", str(_ITERATIONS),
+                "--key-file", open_path(passphrase), open_path(header), open_path(word),
+            ],
+            keep=(header, passphrase, word),
+        )  # fmt: skip
 
 
-def write_volume(target: Path, offset: int, header: bytes, volume_key: Secret, plaintext: int, length: int) -> None:
-    """Write header and payload into the disk image `target` (which exists) at `offset` bytes."""
-    with target.open("r+b") as stream:
-        stream.seek(offset)
-        stream.write(header)
-        for piece in encrypted(volume_key, plaintext, length):
-            stream.write(piece)
-        stream.flush()
-        os.fsync(stream.fileno())
+class PayloadCipher:
+    """Encrypts sectors of the payload, each on its own, for the place that it has in the volume."""
+
+    def __init__(self, volume_key: Secret) -> None:
+        self._algorithm = algorithms.AES(volume_key.reveal())
+
+    def encrypt(self, offset: int, plaintext: bytes | memoryview, out: memoryview) -> None:
+        """Whole sectors from byte `offset` of the volume on; `out` has `SPARE` bytes more than they have."""
+        if offset % SECTOR or len(plaintext) % SECTOR:
+            raise ValueError(f"the volume is encrypted in sectors of {SECTOR} bytes")
+        for start in range(0, len(plaintext), SECTOR):
+            tweak = _TWEAK.pack((offset + start) // 512, 0)
+            # A context takes one tweak; making one costs as much as two sectors.
+            encryptor = Cipher(self._algorithm, modes.XTS(tweak)).encryptor()
+            encryptor.update_into(plaintext[start : start + SECTOR], out[start : start + SECTOR + SPARE])

@@ -165,8 +165,9 @@ class HostOperations:
     def _fetch(self, spec: VmSpec, progress: Progress) -> tuple[Path, Path, Path]:
         catalog = self._copies.fetch(spec.catalog_sha256, Content.CATALOG)
         pdk = self._copies.fetch(spec.pdk_sha256, Content.SHIELDING_DATA)
-        template = self._copies.raw_disk(
+        template = self._copies.fetch(
             spec.template_sha256,
+            Content.TEMPLATE_DISK,
             lambda percent: progress("fetch", min(percent, 90), "Copying the template disk to this host"),
         )
         progress("fetch", 100, "The template disk is on this host, its hash is right")

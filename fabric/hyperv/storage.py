@@ -1,15 +1,12 @@
 """A host's own copies of library content: fetched by hash over HTTP, checked on the way, used only from here.
 
 The library is on the portal, which a host does not trust. A copy therefore gets its name (the SHA-256 asked for) only
-when every byte has arrived and the hash agrees; a half copy never bears it. Disks are turned into raw images here,
-beside the copy they came from.
+when every byte has arrived and the hash agrees; a half copy never bears it.
 """
 
 import hashlib
-import json
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -30,8 +27,6 @@ Progress = Callable[[int], None]
 _RESERVE_BYTES = 256 << 20
 _CHUNK_BYTES = 1 << 20
 _FETCH_SECONDS = 1800
-_CONVERT_SECONDS = 900
-_LARGEST_DISK = 64 << 30
 _TIMEOUT = httpx2.Timeout(30.0, connect=5.0)
 
 
@@ -67,7 +62,7 @@ class LibraryAddress:
 
 @dataclass(frozen=True, slots=True)
 class LibraryCopies:
-    """The copies in `folder`, one per hash: `<sha256>` as it came, `<sha256>.raw` as a raw disk image."""
+    """The copies in `folder`, one per hash: `<sha256>`."""
 
     folder: Path
     library: LibraryAddress
@@ -85,21 +80,6 @@ class LibraryCopies:
             os.utime(path)
         progress(100)
         return path
-
-    def raw_disk(self, sha256: str, progress: Progress = lambda _percent: None) -> Path:
-        """The raw image of a template disk; a VHDX is converted once, anything else is taken as raw already.
-
-        Raises `LibraryError` as `fetch` does, and `disk-unreadable`.
-        """
-        copy = self.fetch(sha256, Content.TEMPLATE_DISK, progress)
-        if not _is_vhdx(copy):
-            return copy
-        raw = self.folder / f"{sha256}.raw"
-        with exclusive(self.folder / f".{sha256}.raw.lock", seconds=_CONVERT_SECONDS, what="The template disk's image"):
-            if not raw.exists():
-                _convert(copy, raw)
-            os.utime(raw)
-        return raw
 
     def evict(self, older_than: float, keep: Collection[str] = ()) -> int:
         """Remove copies that nobody used for `older_than` seconds, save those of the hashes in `keep`; how many."""
@@ -211,47 +191,6 @@ def _unreachable(error: httpx2.HTTPError) -> LibraryError:
         f"The library does not answer: {type(error).__name__}.",
         "Check that the portal runs and that PORTAL_URL is right, then retry.",
     )
-
-
-def _is_vhdx(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(8) == b"vhdxfile"
-
-
-def _convert(source: Path, target: Path) -> None:
-    """VHDX to a sparse raw image. The format is named, so that no other one can be smuggled in."""
-    size = _virtual_size(source)
-    require_space(target.parent, size)
-    with _new_file(target) as coming:
-        _qemu_img("convert", "-f", "vhdx", "-O", "raw", "-S", "64k", str(source), str(coming))
-
-
-def _virtual_size(source: Path) -> int:
-    report = _qemu_img("info", "-f", "vhdx", "--output=json", str(source))
-    try:
-        size = int(json.loads(report)["virtual-size"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise LibraryError("disk-unreadable", "The template disk's size cannot be read.") from error
-    if not 0 < size <= _LARGEST_DISK:
-        raise LibraryError("content-too-large", f"The template disk claims {_readable(size)}, more than is allowed.")
-    return size
-
-
-def _qemu_img(*arguments: str) -> str:
-    try:
-        done = subprocess.run(
-            ["qemu-img", *arguments], capture_output=True, text=True, timeout=_CONVERT_SECONDS, check=False
-        )
-    except FileNotFoundError as error:
-        raise LibraryError("tool-missing", "qemu-img is not installed.", "Install the package qemu-utils.") from error
-    except subprocess.TimeoutExpired as error:
-        raise LibraryError("disk-unreadable", "The template disk could not be converted in time.") from error
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise LibraryError(
-            "disk-unreadable", f"The template disk is not a VHDX that can be read: {last[:200]}.", "Publish it again."
-        )
-    return done.stdout
 
 
 def _readable(size: int) -> str:

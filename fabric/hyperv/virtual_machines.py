@@ -28,7 +28,6 @@ from fabric.hyperv.secure_worker.client import carry_out
 from fabric.hyperv.secure_worker.orders import Progress, ProvisionOrder, Release, StartOrder
 from fabric.hyperv.spec import SpecError, VmSpec, check_vm_id
 from fabric.hyperv.state import read_json, write_json
-from fabric.hyperv.system_tools import run_tool
 from fabric.hyperv.tpm import HostTpmAccess
 from fabric.hyperv.vm import Machine
 from hgs.client import HgsRefused
@@ -99,12 +98,11 @@ class VirtualMachines:
                 raise HostError("vm-exists", f"The VM {spec.name} exists on this host already.", "Remove it first.")
             making = Path(tempfile.mkdtemp(prefix=f"{_MAKING}{spec.id}-", dir=self._folder))
             try:
-                raw = _raw_copy(template, making / "template.raw")
                 order = ProvisionOrder(
-                    making, spec, health_certificate, self._host_tpm, raw, catalog, pdk, self._local_guardian
-                )
+                    making, spec, health_certificate, self._host_tpm, template.resolve(), catalog, pdk,
+                    self._local_guardian,
+                )  # fmt: skip
                 facts = carry_out(order, self._release(spec.id), progress)
-                (making / "template.raw").unlink(missing_ok=True)
                 (making / vm_folder.RUN).mkdir(mode=0o700)
                 write_json(making / vm_folder.RECORD, {"spec": spec.to_json(), "facts": facts})
                 making.rename(target)
@@ -314,15 +312,6 @@ class VirtualMachines:
             finally:
                 if not (self._folder / vm_id).exists():
                     lock.unlink(missing_ok=True)
-
-
-def _raw_copy(template: Path, copy: Path) -> Path:
-    """The template itself if it is raw; a VHDX is converted, outside the secure worker, which verifies the outcome."""
-    with template.open("rb") as stream:
-        if stream.read(8) != b"vhdxfile":
-            return template.resolve()
-    run_tool(["qemu-img", "convert", "-q", "-f", "vhdx", "-O", "raw", str(template), str(copy)])
-    return copy
 
 
 def _first_beat(machine: Machine, progress: Progress) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import fabric
 from fabric.hyperv.errors import HostError
@@ -52,25 +52,52 @@ def carry_out(order: ProvisionOrder | StartOrder, release: Release, progress: Pr
         cwd=root, env=BARE_ENVIRONMENT, start_new_session=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    deadline = threading.Timer(_SECONDS, _kill, (worker,))
-    deadline.start()
-    try:
-        return _converse(worker, order, release, progress)
-    except ChannelClosed:
-        raise SecureWorkerBroken("secure-worker-died", "The secure worker ended without a result.") from None
-    finally:
-        deadline.cancel()
-        _kill(worker)
+    with _Patience(worker) as patience:
+        try:
+            return _converse(worker, order, release, progress, patience)
+        except ChannelClosed:
+            raise SecureWorkerBroken("secure-worker-died", "The secure worker ended without a result.") from None
+        finally:
+            _kill(worker)
+
+
+class _Patience:
+    """Ends a worker that has said nothing for `_SECONDS`; large disks take long, but are reported all the time."""
+
+    def __init__(self, worker: subprocess.Popen[bytes]) -> None:
+        self._worker = worker
+        self._timer: threading.Timer | None = None
+
+    def __enter__(self) -> Self:
+        self.renew()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def renew(self) -> None:
+        """Something was heard."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = threading.Timer(_SECONDS, _kill, (self._worker,))
+        self._timer.daemon = True
+        self._timer.start()
 
 
 def _converse(
-    worker: subprocess.Popen[bytes], order: ProvisionOrder | StartOrder, release: Release, progress: Progress
+    worker: subprocess.Popen[bytes],
+    order: ProvisionOrder | StartOrder,
+    release: Release,
+    progress: Progress,
+    patience: _Patience,
 ) -> dict[str, Any]:
     if worker.stdin is None or worker.stdout is None:
         raise ChannelClosed
     send(worker.stdin, order.to_json())
     while True:
         message = receive(worker.stdout)
+        patience.renew()
         if "progress" in message:
             step = message["progress"]
             progress(str(step["step"]), int(step["percent"]), str(step["message"]))

@@ -6,31 +6,33 @@ import base64
 import hashlib
 import os
 import uuid
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 
-from fabric.disks.catalog import CATALOG_MAX, SignedCatalog, parse_catalog
+from fabric.disks.catalog import CATALOG_MAX, Role, SignedCatalog, parse_catalog
 from fabric.disks.efi_image import EfiImage, parse_efi_image
-from fabric.disks.gpt import EFI_SYSTEM, SECTOR, PartitionTable
+from fabric.disks.filesystems import file_system_of
+from fabric.disks.gpt import EFI_SYSTEM, PartitionTable
+from fabric.disks.reading import OpenDisk, open_disk
 from fabric.hyperv import boot_measurement, luks, secure_boot, vm_folder, vm_state, vtpm
 from fabric.hyperv.errors import HostError
-from fabric.hyperv.memory_files import open_path
+from fabric.hyperv.secure_worker.disk_making import CHUNK, make_disk, patch
+from fabric.hyperv.secure_worker.disk_plan import DiskPlan, plan_disk
+from fabric.hyperv.secure_worker.file_placing import place_files
 from fabric.hyperv.secure_worker.orders import Progress, ProvisionOrder, Release
 from fabric.hyperv.secure_worker.release import asked, roll
-from fabric.hyperv.secure_worker.specialisation import specialised_files, write_files
-from fabric.hyperv.secure_worker.template_copy import TemplateCopy, verified_copy
+from fabric.hyperv.secure_worker.specialisation import check_kind, specialised_files
 from fabric.hyperv.state import write_whole
 from fabric.hyperv.system_tools import run_tool
 from fabric.shielding.pdk import PDK_MAX, Pdk, ShieldingSecrets, open_pdk, parse_pdk
 from fabric.shielding.viq import Refused
 from hgs.keyprotection.release import Released
 from hgs.keyprotection.secret import Secret
-
-_PIECE = 1024 * 1024
 
 
 def provision(order: ProvisionOrder, release: Release, progress: Progress) -> dict[str, object]:
@@ -44,19 +46,60 @@ def provision(order: ProvisionOrder, release: Release, progress: Progress) -> di
     progress("open-shielding-data", 0, "Opening the shielding data")
     secrets = open_pdk(pdk, released.ingress)
     files = specialised_files(secrets, order.spec)
-    progress("verify-template", 0, "Comparing the template disk with its catalog")
-    with verified_copy(order.template, catalog, partial(_tell_verified, progress)) as template:
-        progress("specialise", 0, "Placing the shielding data into the OS volume")
-        write_files(template.operating_system, files)
-        key = _write_disk(order.folder / vm_folder.DISK, template, progress)
-        progress("seal", 0, "Sealing the key into the virtual TPM")
-        _seal(order, catalog, template, released, key)
+    passphrase = Secret(os.urandom(luks.PASSPHRASE_LENGTH))
+    with _disk(order) as disk:
+        plan = plan_disk(disk, catalog, uuid.uuid4)
+        _make(order, plan, disk, catalog, passphrase, files, progress)
+    progress("seal", 0, "Sealing the key into the virtual TPM")
+    _seal(order, catalog, plan.table, released, passphrase)
     return _public_facts(pdk, catalog, secrets)
 
 
-def _tell_verified(progress: Progress, percent: int) -> None:
+@contextmanager
+def _disk(order: ProvisionOrder) -> Iterator[OpenDisk]:
+    try:
+        with open_disk(order.template) as disk:
+            yield disk
+    except EOFError:
+        raise HostError(
+            "disk-unreadable", "The copy of the template disk is cut short.", "Retry; the host fetches it anew."
+        ) from None
+
+
+def _make(
+    order: ProvisionOrder, plan: DiskPlan, disk: OpenDisk, catalog: SignedCatalog, passphrase: Secret,
+    files: Mapping[str, Secret], progress: Progress,
+) -> None:  # fmt: skip
+    """Write the VM's disk: in one pass what was verified, then the files into it. Raises `DiskChanged` and others."""
+    progress("verify-template", 0, "Comparing the template disk with its catalog, and encrypting it")
+    volume_key = Secret(os.urandom(luks.VOLUME_KEY_LENGTH))
+    header = luks.format_header(volume_key, passphrase)
+    parts = plan.parts(volume_key)
+    with (order.folder / vm_folder.DISK).open("x+b") as stream:
+        target = stream.fileno()
+        plan.write_frame(target, header)
+        leaves = make_disk(disk, target, parts, partial(_tell_verified, progress))
+        catalog.check_volumes(leaves)
+        progress("specialise", 0, "Placing the shielding data into the OS volume")
+        system = next(part for part in parts if part.role is Role.OPERATING_SYSTEM)
+
+        def read(offset: int, length: int) -> bytes:
+            return disk.read(system.start + offset, min(length, system.length - offset))
+
+        check_kind(files, file_system_of(read))
+        changes = place_files(read, system.length, files)
+        progress("encrypt", 0, "Encrypting what was placed there")
+        patch(target, system, changes)
+        progress("encrypt", 50, "Waiting until the disk is stored")
+        os.fsync(target)
+    progress("encrypt", 100, "The OS volume is encrypted")
+
+
+def _tell_verified(progress: Progress, done: int, total: int) -> None:
     """The step ends with the next one: what is compared after the last block may still refuse the disk."""
-    progress("verify-template", min(percent, 99), "Comparing the template disk")
+    percent = min(done * 100 // total, 99)
+    if percent > (done - CHUNK) * 100 // total:
+        progress("verify-template", percent, "Comparing the template disk, and encrypting it")
 
 
 def _check_trust(pdk: Pdk, catalog: SignedCatalog) -> None:
@@ -69,50 +112,16 @@ def _check_trust(pdk: Pdk, catalog: SignedCatalog) -> None:
         )
 
 
-def _write_disk(target: Path, template: TemplateCopy, progress: Progress) -> Secret:
-    """Write the VM's disk; gives the passphrase of its OS volume."""
-    progress("encrypt", 0, "Encrypting the OS volume")
-    table = _enlarged(template.table)
-    primary, backup = table.serialise()
-    efi = table.of_type(EFI_SYSTEM)[0]
-    system = next(item for item in table.partitions if item.type_id != EFI_SYSTEM)
-    volume_key = Secret(os.urandom(luks.VOLUME_KEY_LENGTH))
-    passphrase = Secret(os.urandom(luks.PASSPHRASE_LENGTH))
-    with target.open("xb") as stream:
-        stream.truncate(table.disk_length)
-        stream.write(primary)
-        os.pwrite(stream.fileno(), backup, table.disk_length - len(backup))
-        for start in range(0, template.efi_length, _PIECE):
-            piece = os.pread(template.efi_system, min(_PIECE, template.efi_length - start), start)
-            os.pwrite(stream.fileno(), piece, efi.offset + start)
-    header = luks.format_header(volume_key, passphrase)
-    luks.write_volume(target, system.offset, header, volume_key, template.operating_system, template.os_length)
-    progress("encrypt", 100, "The OS volume is encrypted")
-    return passphrase
-
-
-def _enlarged(table: PartitionTable) -> PartitionTable:
-    """The VM's own table: new ids, and an OS partition with room for the encryption header."""
-    system = next(item for item in table.partitions if item.type_id != EFI_SYSTEM)
-    grown = luks.HEADER_LENGTH // SECTOR
-    if any(item.first_sector > system.first_sector for item in table.partitions):
-        raise HostError("template-layout", "A template's OS partition must be the last one on its disk.")
-    partitions = tuple(
-        replace(item, unique_id=uuid.uuid4(), last_sector=item.last_sector + (grown if item is system else 0))
-        for item in table.partitions
-    )
-    sectors, last = table.sectors + grown, table.last_usable + grown
-    return PartitionTable(uuid.uuid4(), sectors, table.first_usable, last, partitions)
-
-
 def _seal(
-    order: ProvisionOrder, catalog: SignedCatalog, template: TemplateCopy, released: Released, passphrase: Secret
+    order: ProvisionOrder, catalog: SignedCatalog, table: PartitionTable, released: Released, passphrase: Secret
 ) -> None:
     folder = order.folder
     platform = secure_boot.throwaway_platform_certificate(order.spec.id, datetime.now(UTC))
     variables = secure_boot.variables_for(catalog.catalog.boot_certificate, platform)
     secure_boot.write_variable_store(variables, folder / vm_folder.VARIABLES)
-    policy = boot_measurement.pcr_policy(boot_measurement.predict(_boot_program(template), variables))
+    policy = boot_measurement.pcr_policy(
+        boot_measurement.predict(_boot_program(folder / vm_folder.DISK, table), variables)
+    )
     vtpm_key = Secret(os.urandom(vtpm.KEY_LENGTH))
     (folder / vm_folder.VTPM).mkdir(mode=0o700)
     vtpm.manufacture(folder / vm_folder.VTPM, vtpm_key)
@@ -122,9 +131,11 @@ def _seal(
     write_whole(folder / vm_folder.STATE, state.serialise())
 
 
-def _boot_program(template: TemplateCopy) -> EfiImage:
-    command = ["mcopy", "-n", "-i", open_path(template.efi_system), "::/EFI/BOOT/BOOTX64.EFI", "-"]
-    return parse_efi_image(run_tool(command, keep=(template.efi_system,)).stdout)
+def _boot_program(disk: Path, table: PartitionTable) -> EfiImage:
+    """From the VM's own disk, which was written with the bytes that were verified."""
+    efi = table.of_type(EFI_SYSTEM)[0]
+    command = ["mcopy", "-n", "-i", f"{disk}@@{efi.offset}", "::/EFI/BOOT/BOOTX64.EFI", "-"]
+    return parse_efi_image(run_tool(command).stdout)
 
 
 def _public_facts(pdk: Pdk, catalog: SignedCatalog, secrets: ShieldingSecrets) -> dict[str, object]:

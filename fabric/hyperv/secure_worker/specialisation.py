@@ -1,35 +1,33 @@
-"""Places a tenant's shielding data into the plaintext OS volume, which exists in memory only.
-
-debugfs (e2fsprogs) writes into the ext4 file system by descriptor; the sources are anonymous files as well.
-"""
+"""What a VM's OS volume gets of its tenant's shielding data, and where."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 
+from fabric.disks.filesystems import FileSystem
 from fabric.hyperv.errors import HostError
-from fabric.hyperv.memory_files import memory_file, open_path
 from fabric.hyperv.spec import VmSpec
-from fabric.hyperv.system_tools import run_tool
-from fabric.shielding.answerfile import is_linux_answer_file, parse_linux_answer_file, substitute
+from fabric.shielding.answerfile import check_answer_file, is_linux_answer_file, parse_linux_answer_file, substitute
 from fabric.shielding.content import AUTHORIZED_KEYS, SSH_HOST_KEY
 from fabric.shielding.pdk import ShieldingSecrets
 from hgs.keyprotection.secret import Secret
 
 _FOLDER = "/etc/guarded"
+_WINDOWS_ANSWERS, _WINDOWS_FILES = "/Windows/Panther/unattend.xml", "/temp"
 
 
 def specialised_files(secrets: ShieldingSecrets, spec: VmSpec) -> dict[str, Secret]:
     """Path in the guest → contents: the answer file with the fabric's values, and the tenant's other files.
 
-    Raises `AnswerFileError` by name for a missing or malformed value, `HostError` for an answer file that no guest of
-    ours reads.
+    A Linux guest finds them in /etc/guarded, Windows Setup where it looks for its answer file, and C:\\temp. Raises
+    `AnswerFileError` by name for a missing or malformed value.
     """
     text = secrets.answer_file.reveal().decode()
-    if not is_linux_answer_file(text):
-        raise HostError("answer-file-kind", "This template runs Linux, and the answer file is not a Linux answer file.")
     answers = substitute(text, spec.specialization)
+    if not is_linux_answer_file(text):
+        check_answer_file(answers)
+        others = {f"{_WINDOWS_FILES}/{name}": contents for name, contents in secrets.other_files.items()}
+        return {_WINDOWS_ANSWERS: Secret(answers.encode()), **others}
     parse_linux_answer_file(answers)
     files = {f"{_FOLDER}/unattend.env": Secret(answers.encode())}
     for name, contents in secrets.other_files.items():
@@ -38,26 +36,14 @@ def specialised_files(secrets: ShieldingSecrets, spec: VmSpec) -> dict[str, Secr
     return files
 
 
-def write_files(volume: int, files: Mapping[str, Secret]) -> None:
-    """Write files (owner root, mode 0600) into the ext4 file system in the open file `volume`. Raises `HostError`."""
-    with ExitStack() as stack:
-        sources = {path: stack.enter_context(memory_file("file", item.reveal())) for path, item in files.items()}
-        commands = []
-        for path, descriptor in sources.items():
-            # debugfs gives a new file the source's type and mode; an anonymous file's are regular and 0777.
-            commands += [f"write {open_path(descriptor)} {path}", f"set_inode_field {path} mode 0100600"]
-            commands += [f"set_inode_field {path} uid 0", f"set_inode_field {path} gid 0"]
-        done = run_tool(
-            ["debugfs", "-w", "-f", "/dev/stdin", open_path(volume)],
-            keep=(volume, *sources.values()),
-            stdin="\n".join([*commands, ""]).encode(),
-        )
-        # debugfs ends with success whatever happened; complaints stand on standard error behind its banner.
-        complaints = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if "debugfs 1." not in line]
-        if complaints:
-            # They name the files, and even a file's name is the tenant's secret.
-            raise HostError(
-                "specialise-failed",
-                "The OS volume of the template took no shielding data.",
-                "It needs the folder /etc/guarded/files and room for the files; see docs/formats/template-disk.md.",
-            )
+def check_kind(files: Mapping[str, Secret], kind: FileSystem | None) -> None:
+    """Raise `HostError` where the answer file is for another operating system than the one on such a file system."""
+    is_for_windows, is_windows = _WINDOWS_ANSWERS in files, kind is FileSystem.NTFS
+    if is_for_windows == is_windows:
+        return
+    given, runs = ("a Windows", "Linux") if is_for_windows else ("a Linux", "Windows")
+    raise HostError(
+        "answer-file-kind",
+        f"This template runs {runs}, and the shielding data holds {given} answer file.",
+        f"Make shielding data with: gf answer-file new {runs.lower()}",
+    )

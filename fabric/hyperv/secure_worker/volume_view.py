@@ -42,7 +42,9 @@ class VolumeView:
     def _fill(self, first: int, last: int) -> None:
         if self._filled.issuperset(range(first, last)):
             return
-        os.pwrite(self.descriptor, self._read(first * PAGE, (last - first) * PAGE), first * PAGE)
+        data = self._read(first * PAGE, (last - first) * PAGE)
+        if data != bytes(len(data)):  # the file reads as zeros where nothing is in it
+            os.pwrite(self.descriptor, data, first * PAGE)
         self._filled.update(range(first, last))
 
     def changes(self, unit: int, is_free: Callable[[int], bool]) -> Iterator[tuple[int, bytes]]:

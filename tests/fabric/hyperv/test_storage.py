@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -80,26 +79,6 @@ def test_full_disk_is_seen_before_the_download(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(LibraryError) as refused:
         copies(tmp_path, serving(DATA)).fetch(SHA256, Content.CATALOG)
     assert refused.value.code == "disk-full"
-
-
-def test_vhdx_becomes_the_raw_disk_it_holds(tmp_path: Path) -> None:
-    raw, vhdx = tmp_path / "disk.raw", tmp_path / "disk.vhdx"
-    raw.write_bytes(os.urandom(1 << 20) + bytes(3 << 20))
-    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "vhdx", str(raw), str(vhdx)], check=True)
-    data = vhdx.read_bytes()
-    folder = tmp_path / "copies"
-    folder.mkdir()
-    made = copies(folder, serving(data)).raw_disk(hashlib.sha256(data).hexdigest())
-    assert made.read_bytes() == raw.read_bytes()
-
-
-def test_disk_that_only_says_it_is_vhdx_is_refused(tmp_path: Path) -> None:
-    data = b"vhdxfile" + bytes(4096)
-    sha256 = hashlib.sha256(data).hexdigest()
-    with pytest.raises(LibraryError) as refused:
-        copies(tmp_path, serving(data)).raw_disk(sha256)
-    assert refused.value.code == "disk-unreadable"
-    assert not (tmp_path / f"{sha256}.raw").exists()
 
 
 def test_copies_that_nobody_used_for_long_are_removed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import shutil
 import subprocess
@@ -15,12 +16,13 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from fabric.disks.catalog import Role
-from fabric.hyperv import vm_folder, vm_state
+from fabric.hyperv import luks, vm_folder, vm_state
 from fabric.hyperv.errors import HostError
 from fabric.hyperv.secure_worker.client import SecureWorkerFailed
 from fabric.hyperv.spec import VmSpec
 from fabric.hyperv.virtual_machines import VirtualMachines
 from fabric.publishing.signing import read_partition_table
+from hgs.keyprotection.secret import Secret
 
 pytestmark = pytest.mark.tpm
 
@@ -269,16 +271,10 @@ def test_recovery_removes_what_was_half_made(machines: VirtualMachines, tmp_path
 
 def test_the_payload_is_what_dm_crypt_expects() -> None:
     """aes-xts-plain64 with 4096-byte sectors: the tweak counts units of 512 bytes."""
-    import os
-
-    from fabric.hyperv import luks
-    from fabric.hyperv.memory_files import memory_file
-    from hgs.keyprotection.secret import Secret
-
     key = Secret(os.urandom(64))
     plain = os.urandom(3 * 4096)
-    with memory_file("volume", plain) as descriptor:
-        payload = b"".join(luks.encrypted(key, descriptor, len(plain)))
+    payload = bytearray(len(plain) + luks.SPARE)
+    luks.PayloadCipher(key).encrypt(0, plain, memoryview(payload))
     tweak = (16).to_bytes(16, "little")
-    sector = Cipher(algorithms.AES(key.reveal()), modes.XTS(tweak)).decryptor().update(payload[8192:])
+    sector = Cipher(algorithms.AES(key.reveal()), modes.XTS(tweak)).decryptor().update(payload[8192:12288])
     assert sector == plain[8192:]

@@ -1,0 +1,148 @@
+"""Makes a VM's disk from a template in one pass: each byte that is read is hashed and, encrypted or not, written.
+
+Some processes share the work, forked from the secure worker and shut off as it is. Each maps a few mebibytes of the
+template at a time, so that memory does not grow with the disk. What is written while the hashes are still coming in is
+worth nothing until the catalog has agreed with all of them: the caller throws the disk away otherwise.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from typing import Final
+
+from fabric.disks.blocks import BLOCK_LENGTH, HASH_LENGTH
+from fabric.disks.catalog import Role
+from fabric.disks.reading import OpenDisk, leaves_of
+from fabric.hyperv import luks
+from fabric.hyperv.errors import HostError
+from hgs.keyprotection.secret import Secret
+
+CHUNK: Final = 4 * BLOCK_LENGTH
+_MOST_PROCESSES: Final = 8
+_PR_SET_PDEATHSIG: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A volume of the template and where it goes: `length` bytes from `start` of the template to `target` of the disk.
+
+    With a `volume_key` they are the payload of an encrypted volume; without `target` they are hashed only.
+    """
+
+    role: Role
+    start: int
+    length: int
+    target: int | None = None
+    volume_key: Secret | None = field(default=None, repr=False)
+
+
+Report = Callable[[int, int], None]
+"""Told how many bytes of how many are done."""
+
+
+class _Maker:
+    """One process's share of the work."""
+
+    def __init__(self, disk: OpenDisk, target: int, parts: Sequence[Part]) -> None:
+        self._disk = disk
+        self._target = target
+        self._parts = parts
+        self._ciphers = [luks.PayloadCipher(part.volume_key) if part.volume_key else None for part in parts]
+        self._ciphertext = bytearray(CHUNK + luks.SPARE)
+        self._zeros = memoryview(bytes(CHUNK))
+
+    def carry_out(self, index: int, at: int) -> bytes:
+        """Hash and write one chunk of a part; gives its leaves."""
+        part, cipher = self._parts[index], self._ciphers[index]
+        length = min(CHUNK, part.length - at)
+        with self._disk.window(part.start + at, length) as view:
+            leaves = leaves_of(view, length)
+            if part.target is None:
+                return leaves
+            if cipher is not None:
+                out = memoryview(self._ciphertext)
+                cipher.encrypt(at, self._zeros[:length] if view is None else view, out)
+                _write(self._target, out[:length], part.target + at)
+            elif view is not None:  # zeros are there already
+                _write(self._target, view, part.target + at)
+        return leaves
+
+
+_maker: _Maker | None = None
+"""What this process works with; set in forked processes alone, so that nothing secret passes through a pipe."""
+
+
+def make_disk(disk: OpenDisk, target: int, parts: Sequence[Part], report: Report) -> dict[Role, tuple[bytes, ...]]:
+    """Write the parts to the open file `target` (of its full length already); gives each part's leaves.
+
+    Raises `HostError` where the machine fails, EOFError and ValueError for a disk shorter than its parts, OSError.
+    """
+    chunks = [(index, at) for index, part in enumerate(parts) for at in range(0, part.length, CHUNK)]
+    total, done = sum(part.length for part in parts), 0
+    leaves: dict[Role, bytearray] = {part.role: bytearray() for part in parts}
+    with _processes(disk, target, parts) as pool:
+        try:
+            for (index, at), found in zip(chunks, pool.map(_carry_out, chunks), strict=True):
+                leaves[parts[index].role] += found
+                done += min(CHUNK, parts[index].length - at)
+                report(done, total)
+        except BrokenProcessPool:
+            raise HostError(
+                "disk-making-died",
+                "A process that was making the disk ended early.",
+                "Look whether the machine has enough memory, then retry.",
+            ) from None
+    return {role: _split(found) for role, found in leaves.items()}
+
+
+def _split(leaves: bytearray) -> tuple[bytes, ...]:
+    return tuple(bytes(leaves[at : at + HASH_LENGTH]) for at in range(0, len(leaves), HASH_LENGTH))
+
+
+@contextmanager
+def _processes(disk: OpenDisk, target: int, parts: Sequence[Part]) -> Iterator[ProcessPoolExecutor]:
+    count = min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
+    arguments = (disk, target, parts)
+    pool = ProcessPoolExecutor(count, mp_context=get_context("fork"), initializer=_begin, initargs=arguments)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin(disk: OpenDisk, target: int, parts: Sequence[Part]) -> None:
+    """The first thing in each process: it ends with the secure worker, however that ends."""
+    global _maker
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _maker = _Maker(disk, target, parts)
+
+
+def _carry_out(chunk: tuple[int, int]) -> bytes:
+    if _maker is None:
+        raise RuntimeError("this process was not begun")
+    return _maker.carry_out(*chunk)
+
+
+def patch(target: int, part: Part, changes: Sequence[tuple[int, bytes]]) -> None:
+    """Write changed pages, (offset in the volume, bytes), over an encrypted part."""
+    if part.volume_key is None or part.target is None:
+        raise ValueError("changes are for an encrypted part")
+    cipher = luks.PayloadCipher(part.volume_key)
+    for offset, page in changes:
+        out = memoryview(bytearray(len(page) + luks.SPARE))
+        cipher.encrypt(offset, page, out)
+        _write(target, out[: len(page)], part.target + offset)
+
+
+def _write(target: int, data: memoryview, offset: int) -> None:
+    while data:
+        written = os.pwrite(target, data, offset)
+        data, offset = data[written:], offset + written
