@@ -7,25 +7,19 @@ sectors of 4096 bytes: the tweak of a sector is its position in units of 512 byt
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Sequence
 from typing import Final
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
 from fabric.hyperv.memory_files import memory_file, open_path
+from fabric.hyperv.sector_cipher import KEY_LENGTH, SECTOR
 from fabric.hyperv.system_tools import run_tool
 from hgs.keyprotection.secret import Secret
 
 HEADER_LENGTH: Final = 16 * 1024 * 1024
-SECTOR: Final = 4096
-VOLUME_KEY_LENGTH: Final = 64
 PASSPHRASE_LENGTH: Final = 32
 # The passphrase is 32 random bytes, so stretching it protects nothing; cryptsetup allows no fewer iterations.
 _ITERATIONS: Final = 1000
 _SOME_PAYLOAD: Final = 1024 * 1024
-SPARE: Final = 16
-_TWEAK: Final = struct.Struct("<QQ")
 
 
 def format_header(volume_key: Secret, passphrase: Secret, others: Sequence[Secret] = ()) -> bytes:
@@ -39,7 +33,7 @@ def format_header(volume_key: Secret, passphrase: Secret, others: Sequence[Secre
         run_tool(
             [
                 "cryptsetup", "luksFormat", "--batch-mode", "--type", "luks2", "--disable-locks",
-                "--cipher", "aes-xts-plain64", "--key-size", str(VOLUME_KEY_LENGTH * 8), "--sector-size", str(SECTOR),
+                "--cipher", "aes-xts-plain64", "--key-size", str(KEY_LENGTH * 8), "--sector-size", str(SECTOR),
                 "--hash", "sha256", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", str(_ITERATIONS),
                 "--volume-key-file", open_path(key), "--key-file", open_path(word), open_path(header),
             ],
@@ -60,20 +54,3 @@ def _add_slot(header: int, passphrase: int, other: Secret) -> None:
             ],
             keep=(header, passphrase, word),
         )  # fmt: skip
-
-
-class PayloadCipher:
-    """Encrypts sectors of the payload, each on its own, for the place that it has in the volume."""
-
-    def __init__(self, volume_key: Secret) -> None:
-        self._algorithm = algorithms.AES(volume_key.reveal())
-
-    def encrypt(self, offset: int, plaintext: bytes | memoryview, out: memoryview) -> None:
-        """Whole sectors from byte `offset` of the volume on; `out` has `SPARE` bytes more than they have."""
-        if offset % SECTOR or len(plaintext) % SECTOR:
-            raise ValueError(f"the volume is encrypted in sectors of {SECTOR} bytes")
-        for start in range(0, len(plaintext), SECTOR):
-            tweak = _TWEAK.pack((offset + start) // 512, 0)
-            # A context takes one tweak; making one costs as much as two sectors.
-            encryptor = Cipher(self._algorithm, modes.XTS(tweak)).encryptor()
-            encryptor.update_into(plaintext[start : start + SECTOR], out[start : start + SECTOR + SPARE])

@@ -8,6 +8,7 @@ worth nothing until the catalog has agreed with all of them: the caller throws t
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -21,8 +22,8 @@ from typing import Final
 from fabric.disks.blocks import BLOCK_LENGTH, HASH_LENGTH
 from fabric.disks.catalog import Role
 from fabric.disks.reading import OpenDisk, leaves_of
-from fabric.hyperv import luks
 from fabric.hyperv.errors import HostError
+from fabric.hyperv.sector_cipher import SPARE, sector_cipher
 from hgs.keyprotection.secret import Secret
 
 CHUNK: Final = 4 * BLOCK_LENGTH
@@ -55,8 +56,9 @@ class _Maker:
         self._disk = disk
         self._target = target
         self._parts = parts
-        self._ciphers = [luks.PayloadCipher(part.volume_key) if part.volume_key else None for part in parts]
-        self._ciphertext = bytearray(CHUNK + luks.SPARE)
+        self._ciphers = [sector_cipher(part.volume_key) if part.volume_key else None for part in parts]
+        self._direct = _unbuffered(target)
+        self._ciphertext = mmap.mmap(-1, CHUNK + SPARE)  # on a page of its own, as unbuffered writes want it
         self._zeros = memoryview(bytes(CHUNK))
 
     def carry_out(self, index: int, at: int) -> bytes:
@@ -70,7 +72,7 @@ class _Maker:
             if cipher is not None:
                 out = memoryview(self._ciphertext)
                 cipher.encrypt(at, self._zeros[:length] if view is None else view, out)
-                _write(self._target, out[:length], part.target + at)
+                _write(self._direct, out[:length], part.target + at)
             elif view is not None:  # zeros are there already
                 _write(self._target, view, part.target + at)
         return leaves
@@ -118,6 +120,17 @@ def _processes(disk: OpenDisk, target: int, parts: Sequence[Part]) -> Iterator[P
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _unbuffered(target: int) -> int:
+    """The open file again, for writes that pass by the page cache: the VM reads its disk much later, if at all.
+
+    To fill the cache would take longer than to hash and encrypt. Where a file system knows no such writes, as ever.
+    """
+    try:
+        return os.open(f"/proc/self/fd/{target}", os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
+    except OSError:
+        return target
+
+
 def _begin(disk: OpenDisk, target: int, parts: Sequence[Part]) -> None:
     """The first thing in each process: it ends with the secure worker, however that ends."""
     global _maker
@@ -135,10 +148,10 @@ def patch(target: int, part: Part, changes: Sequence[tuple[int, bytes]]) -> None
     """Write changed pages, (offset in the volume, bytes), over an encrypted part."""
     if part.volume_key is None or part.target is None:
         raise ValueError("changes are for an encrypted part")
-    cipher = luks.PayloadCipher(part.volume_key)
+    cipher = sector_cipher(part.volume_key)
     for offset, page in changes:
-        out = memoryview(bytearray(len(page) + luks.SPARE))
-        cipher.encrypt(offset, page, out)
+        out = memoryview(bytearray(len(page) + SPARE))
+        cipher.encrypt(offset, memoryview(page), out)
         _write(target, out[: len(page)], part.target + offset)
 
 

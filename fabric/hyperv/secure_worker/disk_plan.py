@@ -14,6 +14,7 @@ from fabric.disks.gpt import EFI_SYSTEM, SECTOR, Partition, PartitionTable, pars
 from fabric.disks.reading import OpenDisk
 from fabric.hyperv import luks
 from fabric.hyperv.errors import HostError
+from fabric.hyperv.sector_cipher import SECTOR as SECTOR_LENGTH
 from fabric.hyperv.secure_worker.disk_making import Part
 from hgs.keyprotection.secret import Secret
 
@@ -74,8 +75,8 @@ def _enlarged(table: PartitionTable, new_id: Callable[[], UUID]) -> PartitionTab
     grown = luks.HEADER_LENGTH // SECTOR
     if any(item.first_sector > system.first_sector for item in table.partitions):
         raise HostError("template-layout", "A template's OS partition must be the last one on its disk.")
-    if system.length % luks.SECTOR:
-        raise HostError("template-layout", f"A template's OS partition has a multiple of {luks.SECTOR} bytes.")
+    if system.length % SECTOR_LENGTH:
+        raise HostError("template-layout", f"A template's OS partition has a multiple of {SECTOR_LENGTH} bytes.")
     partitions = tuple(
         replace(item, unique_id=new_id(), last_sector=item.last_sector + (grown if item is system else 0))
         for item in table.partitions

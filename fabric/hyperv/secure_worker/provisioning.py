@@ -21,6 +21,7 @@ from fabric.disks.gpt import EFI_SYSTEM, PartitionTable
 from fabric.disks.reading import OpenDisk, open_disk
 from fabric.hyperv import boot_measurement, luks, secure_boot, vm_folder, vm_state, vtpm
 from fabric.hyperv.errors import HostError
+from fabric.hyperv.sector_cipher import KEY_LENGTH
 from fabric.hyperv.secure_worker.disk_making import CHUNK, make_disk, patch
 from fabric.hyperv.secure_worker.disk_plan import DiskPlan, plan_disk
 from fabric.hyperv.secure_worker.file_placing import place_files
@@ -72,7 +73,7 @@ def _make(
 ) -> None:  # fmt: skip
     """Write the VM's disk: in one pass what was verified, then the files into it. Raises `DiskChanged` and others."""
     progress("verify-template", 0, "Comparing the template disk with its catalog, and encrypting it")
-    volume_key = Secret(os.urandom(luks.VOLUME_KEY_LENGTH))
+    volume_key = Secret(os.urandom(KEY_LENGTH))
     header = luks.format_header(volume_key, passphrase)
     parts = plan.parts(volume_key)
     with (order.folder / vm_folder.DISK).open("x+b") as stream:

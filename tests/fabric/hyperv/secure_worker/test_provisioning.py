@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from fabric.disks.catalog import Role
-from fabric.hyperv import luks, vm_folder, vm_state
+from fabric.hyperv import sector_cipher, vm_folder, vm_state
 from fabric.hyperv.errors import HostError
 from fabric.hyperv.secure_worker.client import SecureWorkerFailed
 from fabric.hyperv.spec import VmSpec
@@ -273,8 +273,8 @@ def test_the_payload_is_what_dm_crypt_expects() -> None:
     """aes-xts-plain64 with 4096-byte sectors: the tweak counts units of 512 bytes."""
     key = Secret(os.urandom(64))
     plain = os.urandom(3 * 4096)
-    payload = bytearray(len(plain) + luks.SPARE)
-    luks.PayloadCipher(key).encrypt(0, plain, memoryview(payload))
+    payload = bytearray(len(plain) + sector_cipher.SPARE)
+    sector_cipher.sector_cipher(key).encrypt(0, memoryview(plain), memoryview(payload))
     tweak = (16).to_bytes(16, "little")
     sector = Cipher(algorithms.AES(key.reveal()), modes.XTS(tweak)).decryptor().update(payload[8192:12288])
     assert sector == plain[8192:]

@@ -1,0 +1,133 @@
+"""AES-256-XTS over many small sectors, each with a tweak of its own, as disk encryption wants it.
+
+`cryptography` makes a new context for each tweak, which takes longer than a sector. The system's libcrypto (OpenSSL 3)
+takes a new tweak in a context that is there already; it is used where it can be loaded. Both give the same bytes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from functools import cache
+from typing import Any, Final, Protocol
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from hgs.keyprotection.secret import Secret
+
+SECTOR: Final = 4096
+KEY_LENGTH: Final = 64
+SPARE: Final = 16
+"""Bytes that an output buffer has more than its input."""
+_UNIT: Final = 512
+_TWEAK: Final = struct.Struct("<QQ")
+_POINTER: Final = ctypes.c_void_p
+
+
+class SectorCipher(Protocol):
+    """Encrypts sectors of a volume for the places that they have in it: aes-xts-plain64, counted in units of 512."""
+
+    def encrypt(self, offset: int, plaintext: memoryview, out: memoryview) -> None:
+        """Whole sectors from byte `offset` of the volume on; `out` is writable and has `SPARE` bytes more."""
+
+
+def sector_cipher(volume_key: Secret) -> SectorCipher:
+    """The quickest there is on this machine. Raises ValueError for a key of another length than `KEY_LENGTH`."""
+    if len(volume_key) != KEY_LENGTH:
+        raise ValueError(f"the key of a volume has {KEY_LENGTH} bytes")
+    library = _libcrypto()
+    return PortableCipher(volume_key) if library is None else LibcryptoCipher(library, volume_key)
+
+
+def _check(offset: int, plaintext: memoryview, out: memoryview) -> None:
+    if offset % SECTOR or len(plaintext) % SECTOR:
+        raise ValueError(f"a volume is encrypted in sectors of {SECTOR} bytes")
+    if len(out) < len(plaintext) + SPARE:
+        raise ValueError("the output buffer is too short")
+
+
+class PortableCipher:
+    """By `cryptography`."""
+
+    def __init__(self, volume_key: Secret) -> None:
+        self._algorithm = algorithms.AES(volume_key.reveal())
+
+    def encrypt(self, offset: int, plaintext: memoryview, out: memoryview) -> None:
+        """As `SectorCipher` says."""
+        _check(offset, plaintext, out)
+        for start in range(0, len(plaintext), SECTOR):
+            tweak = _TWEAK.pack((offset + start) // _UNIT, 0)
+            encryptor = Cipher(self._algorithm, modes.XTS(tweak)).encryptor()
+            encryptor.update_into(plaintext[start : start + SECTOR], out[start : start + SECTOR + SPARE])
+
+
+class LibcryptoCipher:
+    """By libcrypto, with one context. For one thread."""
+
+    def __init__(self, library: ctypes.PyDLL, volume_key: Secret) -> None:
+        self._begin: Any = library.EVP_EncryptInit_ex
+        self._update: Any = library.EVP_EncryptUpdate
+        self._free: Any = library.EVP_CIPHER_CTX_free
+        self._context = library.EVP_CIPHER_CTX_new()
+        key = ctypes.create_string_buffer(volume_key.reveal(), KEY_LENGTH)
+        begun = self._begin(self._context, library.EVP_aes_256_xts(), None, ctypes.addressof(key), None)
+        ctypes.memset(key, 0, KEY_LENGTH)
+        if not self._context or begun != 1:
+            raise RuntimeError("libcrypto made no context")
+
+    def __del__(self) -> None:
+        self._free(self._context)  # which also wipes the key
+
+    def encrypt(self, offset: int, plaintext: memoryview, out: memoryview) -> None:
+        """As `SectorCipher` says."""
+        _check(offset, plaintext, out)
+        count = len(plaintext) // SECTOR
+        tweaks = (ctypes.c_uint64 * (2 * count))()
+        first, step = offset // _UNIT, SECTOR // _UNIT
+        tweaks[0::2] = list(range(first, first + step * count, step))
+        written = ctypes.c_int()
+        source, target, tweak = _address(plaintext), _address(out), ctypes.addressof(tweaks)
+        context, begin, update, length = self._context, self._begin, self._update, ctypes.addressof(written)
+        done = 0
+        for at in range(0, count * SECTOR, SECTOR):
+            done += begin(context, None, None, None, tweak)
+            done += update(context, target + at, length, source + at, SECTOR)
+            tweak += 16
+        if done != 2 * count:
+            raise RuntimeError("libcrypto did not encrypt")
+
+
+class _Buffer(ctypes.Structure):
+    """Py_buffer (CPython, Include/pybuffer.h)."""
+
+    _fields_ = (
+        ("buf", _POINTER), ("obj", ctypes.py_object), ("len", ctypes.c_ssize_t), ("itemsize", ctypes.c_ssize_t),
+        ("readonly", ctypes.c_int), ("ndim", ctypes.c_int), ("format", ctypes.c_char_p), ("shape", _POINTER),
+        ("strides", _POINTER), ("suboffsets", _POINTER), ("internal", _POINTER),
+    )  # fmt: skip
+
+
+def _address(view: memoryview) -> int:
+    """Where the bytes of a contiguous view lie; they stay there as long as the view does."""
+    buffer = _Buffer()
+    api = ctypes.pythonapi
+    if api.PyObject_GetBuffer(ctypes.py_object(view), ctypes.byref(buffer), 0) != 0:
+        raise ValueError("the view is not contiguous")
+    address = int(buffer.buf or 0)
+    api.PyBuffer_Release(ctypes.byref(buffer))
+    return address
+
+
+@cache
+def _libcrypto() -> ctypes.PyDLL | None:
+    # Calls are short: to give Python's lock back and take it again for each would take longer.
+    try:
+        library = ctypes.PyDLL("libcrypto.so.3")
+        library.EVP_CIPHER_CTX_new.restype = _POINTER
+        library.EVP_aes_256_xts.restype = _POINTER
+        library.EVP_CIPHER_CTX_free.argtypes = [_POINTER]
+        library.EVP_EncryptInit_ex.argtypes = [_POINTER] * 5
+        library.EVP_EncryptUpdate.argtypes = [*[_POINTER] * 4, ctypes.c_int]
+    except (OSError, AttributeError):
+        return None
+    return library
