@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from fabric.disks.catalog import CATALOG_MAX, SignedCatalog, parse_catalog
+from fabric.cli.template_signing import COMMANDS, load_catalog
 from portal.cli.failure import CliError
 from portal.cli.output import Format, output_option, show_record, show_rows
 
@@ -15,15 +14,6 @@ EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 WRITABLE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 TEMPLATES = "/api/v1/template-disks"
-_FIELDS = (
-    ("disk_name", "Disk name"),
-    ("version", "Version"),
-    ("signer", "Signing certificate (SHA-256)"),
-    ("subject", "Signed by"),
-    ("boot_certificate", "Boot certificate (SHA-256)"),
-    ("disk_length", "Disk length (bytes)"),
-    ("volumes", "Covered"),
-)
 
 
 @click.group()
@@ -54,61 +44,6 @@ def certificate(name: str, out: Path) -> None:
     click.echo(f"{out / 'signing.pem'} and {out / 'signing.key'}; fingerprint {fingerprint}")
 
 
-def _sign(
-    disk: Path, name: str, version: str, certificate: Path, key: Path, boot_certificate: Path | None, out: Path,
-    catalog: Path,
-) -> None:  # fmt: skip
-    """Sign a template disk: writes the VHDX to publish and its volume signature catalog."""
-    from fabric.publishing import signing
-    from fabric.publishing.template_builder import BOOT_CERTIFICATE_FILE
-
-    boot = boot_certificate or disk.parent / BOOT_CERTIFICATE_FILE
-    signer, private = signing.load_signing_key(certificate, key)
-    signed = signing.sign_template(disk, name, version, signer, private, signing.load_certificate(boot), out, catalog)
-    click.echo(f"{out} and {catalog}: {signed.disk_name} {signed.version}, signer {signed.signer_fingerprint.hex()}")
-
-
-def _signing_command(name: str) -> click.Command:
-    options = [
-        click.option("--disk", type=EXISTING, required=True, help="Disk to sign, raw or VHDX."),
-        click.option("--name", required=True, help="Disk name that shielding data will trust."),
-        click.option("--version", required=True, help="Version a.b.c.d."),
-        click.option("--certificate", type=EXISTING, required=True, help="Signing certificate, PEM."),
-        click.option("--key", type=EXISTING, required=True, help="Its private key, PEM."),
-        click.option("--boot-certificate", type=EXISTING, help="PEM; boot-certificate.pem beside the disk otherwise."),
-        click.option("--out", "-o", type=WRITABLE, required=True, help="VHDX to write."),
-        click.option("--catalog", type=WRITABLE, required=True, help="Volume signature catalog to write."),
-    ]
-    function: Any = _sign
-    for option in reversed(options):
-        function = option(function)
-    return click.command(name, help=_sign.__doc__)(function)
-
-
-for command_name in ("sign", "protect"):
-    template.add_command(_signing_command(command_name))
-
-
-@template.command()
-@click.argument("catalog", type=EXISTING)
-@output_option
-def inspect(catalog: Path, output: Format) -> None:
-    """Show what a volume signature catalog says, after checking its signature."""
-    show_record(_facts(_load(catalog)), _FIELDS, output)
-
-
-@template.command()
-@click.argument("disk", type=EXISTING)
-@click.option("--catalog", type=EXISTING, required=True, help="The disk's volume signature catalog.")
-def verify(disk: Path, catalog: Path) -> None:
-    """Compare every covered byte of a disk with its catalog."""
-    from fabric.publishing.signing import verify_template
-
-    signed = _load(catalog)
-    verify_template(disk, signed)
-    click.echo(f"{disk} is {signed.disk_name} {signed.version} as it was signed.")
-
-
 @template.command()
 @click.argument("disk", type=EXISTING)
 @click.option("--catalog", type=EXISTING, required=True, help="The disk's volume signature catalog.")
@@ -118,7 +53,7 @@ def publish(disk: Path, catalog: Path, description: str, output: Format) -> None
     """Upload a signed disk and its catalog to the portal; name and version are the catalog's."""
     from portal.cli.rest import RestClient
 
-    _load(catalog)
+    load_catalog(catalog)
     with RestClient() as portal:
         answer = portal.upload(f"{TEMPLATES}/", {"catalog": catalog, "disk": disk}, {"description": description})
     show_record(answer, (("id", "Id"), ("name", "Name"), ("version", "Version"), ("state", "State")), output)
@@ -176,26 +111,9 @@ def fetch_catalog(template_id: str, out: Path) -> None:
 
     with RestClient() as portal:
         portal.download(f"{TEMPLATES}/{template_id}/catalog/", out)
-    signed = _load(out)
+    signed = load_catalog(out)
     click.echo(f"{out}: {signed.disk_name} {signed.version}, signer {signed.signer_fingerprint.hex()}")
 
 
-def _load(path: Path) -> SignedCatalog:
-    if path.stat().st_size > CATALOG_MAX:
-        raise CliError(f"{path} is too large to be a volume signature catalog.")
-    return parse_catalog(path.read_bytes()).verify()
-
-
-def _facts(signed: SignedCatalog) -> dict[str, Any]:
-    import hashlib
-
-    catalog = signed.catalog
-    return {
-        "disk_name": signed.disk_name,
-        "version": signed.version,
-        "signer": signed.signer_fingerprint.hex(),
-        "subject": signed.certificate.subject.rfc4514_string(),
-        "boot_certificate": hashlib.sha256(catalog.boot_certificate).hexdigest(),
-        "disk_length": catalog.disk_length,
-        "volumes": [f"{item.role.value}: bytes {item.offset} + {item.length}" for item in catalog.volumes],
-    }
+for signing_command in COMMANDS:
+    template.add_command(signing_command)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from fabric.disks import gpt
 from fabric.disks.blocks import BLOCK_LENGTH, HASH_LENGTH, BlockHasher, block_count, tree_root
 from fabric.disks.errors import CatalogError, DiskChanged
-from fabric.disks.gpt import PartitionTable
+from fabric.disks.gpt import Partition, PartitionTable
 from hgs.wire import xmlform
 from hgs.wire.xmlform import Element, Fields, Written, XmlFormError
 
@@ -157,15 +157,13 @@ class SignedCatalog:
 def regions(table: PartitionTable) -> dict[Role, tuple[int, int]]:
     """Which (offset, length) of a template disk each role covers. Raises `CatalogError` for a disk of another shape.
 
-    A template disk has exactly one EFI system partition and one other partition, the operating system's.
+    A template disk has exactly one EFI system partition and one that holds the operating system. Beside them it may
+    have Windows' reserved partition, which holds nothing.
     """
     efi = table.of_type(gpt.EFI_SYSTEM)
-    others = [partition for partition in table.partitions if partition.type_id != gpt.EFI_SYSTEM]
-    if len(efi) != 1 or len(others) != 1:
-        raise CatalogError(
-            "catalog-partitions",
-            f"A template disk has one EFI system and one OS partition; this one has {len(efi)} and {len(others)}.",
-        )
+    apart = {gpt.EFI_SYSTEM, gpt.MICROSOFT_RESERVED}
+    others = [partition for partition in table.partitions if partition.type_id not in apart]
+    _check_partitions(len(efi), others)
     return {
         Role.PARTITION_TABLE: (0, gpt.PRIMARY_LENGTH),
         Role.EFI_SYSTEM: (efi[0].offset, efi[0].length),
@@ -174,7 +172,36 @@ def regions(table: PartitionTable) -> dict[Role, tuple[int, int]]:
     }
 
 
-def sign_catalog(catalog: Catalog, key: rsa.RSAPrivateKey) -> bytes:
+def _check_partitions(efi: int, others: Sequence[Partition]) -> None:
+    if any(partition.type_id in gpt.DYNAMIC for partition in others):
+        raise CatalogError(
+            "catalog-dynamic", "The disk is a dynamic disk.", "Convert it to a basic disk, then sign that."
+        )
+    if efi != 1:
+        raise CatalogError(
+            "catalog-boot-partition",
+            f"A template disk has one EFI system partition to boot from; this one has {efi}.",
+            "Install the operating system for UEFI on a disk of its own.",
+        )
+    if len(others) != 1:
+        raise CatalogError(
+            "catalog-partitions",
+            f"A template disk has one partition beside the EFI system partition; this one has {len(others)}.",
+            "Keep /boot on the EFI system partition, and leave out recovery, swap and data partitions.",
+        )
+
+
+class SigningKey(Protocol):
+    """A private RSA key, wherever it is kept."""
+
+    def public_key(self) -> rsa.RSAPublicKey:
+        """The public half."""
+
+    def sign(self, data: bytes, padding: padding.PSS, algorithm: hashes.SHA256, /) -> bytes:
+        """Sign `data`."""
+
+
+def sign_catalog(catalog: Catalog, key: SigningKey) -> bytes:
     """The catalog file, signed with the key of `catalog.signing_certificate`. Raises `CatalogError`."""
     certificate = _certificate(catalog.signing_certificate, "signing")
     if _spki(_public_key(certificate)) != _spki(key.public_key()):

@@ -39,8 +39,10 @@ class PartitionTableError(DiskError):
 class CatalogError(DiskError):
     """The volume signature catalog is malformed or not signed by the certificate inside it. Codes `catalog-*`."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(code, message, "Get the catalog again from the template's publisher.")
+    def __init__(
+        self, code: str, message: str, advice: str = "Get the catalog again from the template's publisher."
+    ) -> None:
+        super().__init__(code, message, advice)
 
 
 class DiskChanged(DiskError):  # noqa: N818 - reads as a word: raise DiskChanged(...)

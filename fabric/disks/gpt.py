@@ -23,6 +23,13 @@ BACKUP_LENGTH: Final = (1 + ARRAY_SECTORS) * SECTOR  # entries, header
 MAX_SECTORS: Final = 2**41 // SECTOR  # 2 TiB: more than any template, far from every overflow
 
 EFI_SYSTEM: Final = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
+MICROSOFT_RESERVED: Final = uuid.UUID("e3c9e316-0b5c-4db8-817d-f92df00215ae")
+WINDOWS_RECOVERY: Final = uuid.UUID("de94bba4-06d1-4d40-a16a-bfd50179d6ac")
+DYNAMIC: Final = (
+    uuid.UUID("5808c8aa-7e8f-42e0-85d2-e1e90434cfb3"),
+    uuid.UUID("af9b60a0-1431-4f62-bc68-3311714a69ad"),
+)
+"""Partitions of the Logical Disk Manager: what makes a disk a dynamic one."""
 LINUX_FILESYSTEM: Final = uuid.UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
 
 _HEADER: Final = struct.Struct("<8sIIIIQQQQ16sQIII")

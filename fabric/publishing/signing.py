@@ -1,19 +1,16 @@
-"""Signs a template disk: hashes what boots, writes the volume signature catalog, makes the VHDX to publish."""
+"""Signs a template disk: checks it, hashes what boots, writes the volume signature catalog, leaves the disk alone."""
 
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
-from fabric.disks import gpt
-from fabric.disks.blocks import BLOCK_LENGTH, BlockHasher
+from fabric.disks.blocks import BLOCK_LENGTH, HASH_LENGTH, block_count
 from fabric.disks.catalog import (
     Catalog,
     Role,
@@ -24,79 +21,103 @@ from fabric.disks.catalog import (
     regions,
     sign_catalog,
 )
-from fabric.disks.gpt import PartitionTable, parse_gpt
+from fabric.disks.gpt import PartitionTable
+from fabric.disks.reading import OpenDisk, hash_blocks
 from fabric.publishing.errors import PublishingError
+from fabric.publishing.images import container_of, open_image
+from fabric.publishing.inspection import inspect_disk, partition_table
+from fabric.publishing.resuming import KeptLeaves
+from fabric.publishing.signing_keys import Signer
 from fabric.publishing.tools import run
 
+Report = Callable[[int, int], None]
+"""Told how many bytes of how many are hashed; what it raises stops the work, which can be taken up again."""
 
-def sign_template(
-    disk: Path,
-    name: str,
-    version: str,
-    certificate: x509.Certificate,
-    key: rsa.RSAPrivateKey,
-    boot_certificate: x509.Certificate,
-    out_disk: Path,
-    out_catalog: Path,
-) -> SignedCatalog:
-    """Sign a raw or VHDX disk; writes `out_disk` (VHDX) and `out_catalog`, or neither.
 
-    Raises `PublishingError`, `CatalogError` or `PartitionTableError`.
+@dataclass(frozen=True, slots=True)
+class ToSign:
+    """What is signed, by whom, and where the catalog goes.
+
+    `published` gets a VHDX copy of the disk, for disks that are neither VHDX nor raw. Without `boot_certificate` the
+    boot program's own signature is not looked at.
     """
-    check_identity(name, version)
-    with raw_disk(disk) as raw:
-        volumes = tuple(hash_volumes(raw))
-        catalog = Catalog(name, version, raw.stat().st_size, _der(certificate), _der(boot_certificate), volumes)
-        document = sign_catalog(catalog, key)
-        convert(raw, out_disk, "raw", "vhdx")
-    temporary = out_catalog.with_name(f".{out_catalog.name}.new")
-    temporary.write_bytes(document)
-    temporary.replace(out_catalog)
+
+    disk: Path
+    name: str
+    version: str
+    signer: Signer
+    boot_certificate: x509.Certificate
+    catalog: Path
+    published: Path | None = None
+
+
+def sign_template(order: ToSign, report: Report = lambda _done, _total: None, fresh: bool = False) -> SignedCatalog:
+    """Sign a disk; writes the catalog, and the copy if one is wanted, or neither.
+
+    Hashes that an earlier call had when it was stopped are used if the disk is still the same (`fresh`: not even
+    then). Raises `PublishingError`, `CatalogError`, `PartitionTableError`, `FileSystemError`, `ImageError`.
+    """
+    check_identity(order.name, order.version)
+    with open_image(order.disk) as disk:
+        table = inspect_disk(disk, order.boot_certificate).table
+        kept = KeptLeaves.beside(order.catalog, order.disk, table, fresh)
+        volumes = tuple(hash_volumes(disk, table, report, kept))
+        length = disk.layout.length
+    certificates = (_der(order.signer.certificate), _der(order.boot_certificate))
+    document = sign_catalog(Catalog(order.name, order.version, length, *certificates, volumes), order.signer.key)
+    if order.published is not None:
+        convert(order.disk, order.published, container_of(order.disk), "vhdx")
+    _write_whole(order.catalog, document)
+    kept.forget()
     return parse_catalog(document).verify()
 
 
-def verify_template(disk: Path, catalog: SignedCatalog) -> None:
-    """Compare a raw or VHDX disk with its catalog. Raises `DiskChanged`, naming the volumes and bytes that differ."""
-    with raw_disk(disk) as raw, raw.open("rb") as stream:
-        if raw.stat().st_size != catalog.catalog.disk_length:
-            raise PublishingError("disk-length", "The disk does not have the length that its catalog states.")
-        found = {item.role: _hash(stream.fileno(), item.offset, item.length) for item in catalog.catalog.volumes}
+def verify_template(disk: Path, catalog: SignedCatalog, report: Report = lambda _done, _total: None) -> None:
+    """Compare a disk with its catalog. Raises `DiskChanged`, naming the volumes and bytes that differ, `ImageError`."""
+    with open_image(disk) as opened:
+        if opened.layout.length != catalog.catalog.disk_length:
+            raise PublishingError(
+                "disk-length",
+                f"The disk has {opened.layout.length} bytes, its catalog states {catalog.catalog.disk_length}.",
+                "Compare the disk with the catalog that was made for it.",
+            )
+        found: dict[Role, tuple[bytes, ...]] = {}
+        total, done = sum(volume.length for volume in catalog.catalog.volumes), 0
+        for volume in catalog.catalog.volumes:
+            leaves = bytearray()
+            for group in hash_blocks(opened, volume.offset, volume.length):
+                leaves += group
+                report(min(done + len(leaves) // HASH_LENGTH * BLOCK_LENGTH, total), total)
+            done += volume.length
+            found[volume.role] = _split(leaves)
     catalog.check_volumes(found)
 
 
-def read_partition_table(raw: Path) -> PartitionTable:
-    """The partition table of a raw disk. Raises `PartitionTableError`."""
-    length = raw.stat().st_size
-    with raw.open("rb") as stream:
-        primary = stream.read(gpt.PRIMARY_LENGTH)
-        backup = os.pread(stream.fileno(), gpt.BACKUP_LENGTH, max(0, length - gpt.BACKUP_LENGTH))
-    return parse_gpt(primary, backup, length)
+def read_partition_table(path: Path) -> PartitionTable:
+    """The partition table of a disk. Raises `PartitionTableError`, `ImageError`."""
+    with open_image(path) as disk:
+        return partition_table(disk)
 
 
-def hash_volumes(raw: Path) -> Iterator[Volume]:
-    """The volumes of a raw template disk with their hash trees."""
-    places = regions(read_partition_table(raw))
-    with raw.open("rb") as stream:
-        for role in Role:
-            offset, length = places[role]
-            yield Volume(role, offset, length, _hash(stream.fileno(), offset, length))
-
-
-@contextmanager
-def raw_disk(disk: Path) -> Iterator[Path]:
-    """The disk itself if it is raw, else a temporary raw copy beside it. Raises `PublishingError`."""
-    try:
-        with disk.open("rb") as stream:
-            is_vhdx = stream.read(8) == b"vhdxfile"
-    except OSError as error:
-        raise PublishingError("disk-unreadable", f"The disk {disk} cannot be read: {error.strerror}.") from None
-    if not is_vhdx:
-        yield disk
-        return
-    with tempfile.TemporaryDirectory(dir=disk.parent, prefix=".raw-") as name:
-        raw = Path(name) / "disk.raw"
-        convert(disk, raw, "vhdx", "raw")
-        yield raw
+def hash_volumes(
+    disk: OpenDisk, table: PartitionTable, report: Report = lambda _done, _total: None, kept: KeptLeaves | None = None
+) -> Iterator[Volume]:
+    """The volumes of a template disk with their hash trees."""
+    places = regions(table)
+    total, done = sum(length for _, length in places.values()), 0
+    for role in Role:
+        offset, length = places[role]
+        keep = kept if role is Role.OPERATING_SYSTEM else None
+        leaves = bytearray(keep.leaves() if keep else b"")
+        for group in hash_blocks(disk, offset, length, first=len(leaves) // HASH_LENGTH):
+            leaves += group
+            if keep:
+                keep.add(group)
+            report(done + min(len(leaves) // HASH_LENGTH * BLOCK_LENGTH, length), total)
+        if len(leaves) != block_count(length) * HASH_LENGTH:
+            raise PublishingError("disk-changed", "The disk changed while it was hashed.", "Let nothing write to it.")
+        done += length
+        yield Volume(role, offset, length, _split(leaves))
 
 
 def convert(source: Path, target: Path, form: str, wanted: str) -> None:
@@ -109,38 +130,20 @@ def convert(source: Path, target: Path, form: str, wanted: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def load_signing_key(certificate: Path, key: Path) -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
-    """Read a certificate and its RSA key (PEM, unencrypted). Raises `PublishingError`."""
-    private = _load_key(key)
-    return load_certificate(certificate), private
-
-
-def load_certificate(path: Path) -> x509.Certificate:
-    """Read a PEM certificate. Raises `PublishingError`."""
+def _write_whole(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.new")
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
-    except (OSError, ValueError):
-        raise PublishingError("certificate-unreadable", f"{path} is not a readable PEM certificate.") from None
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def _load_key(path: Path) -> rsa.RSAPrivateKey:
-    try:
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError):
-        raise PublishingError("key-unreadable", f"{path} is not a readable, unencrypted PEM private key.") from None
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise PublishingError("key-kind", "Templates are signed with RSA keys.")
-    return key
-
-
-def _hash(descriptor: int, offset: int, length: int) -> tuple[bytes, ...]:
-    hasher = BlockHasher()
-    while hasher.length < length:
-        data = os.pread(descriptor, min(BLOCK_LENGTH, length - hasher.length), offset + hasher.length)
-        if not data:
-            break
-        hasher.update(data)
-    return hasher.finish()
+def _split(leaves: bytes | bytearray) -> tuple[bytes, ...]:
+    return tuple(bytes(leaves[at : at + HASH_LENGTH]) for at in range(0, len(leaves), HASH_LENGTH))
 
 
 def _der(certificate: x509.Certificate) -> bytes:

@@ -19,6 +19,8 @@ _PACKAGES = {
     "mke2fs": "e2fsprogs",
     "debugfs": "e2fsprogs",
     "qemu-img": "qemu-utils",
+    "sbverify": "sbsigntool",
+    "ntfsls": "ntfs-3g",
     "zstd": "zstd",
     "busybox": "busybox-static",
     "cryptsetup": "cryptsetup-bin",

@@ -1,5 +1,6 @@
 """Volume signature catalogs: one form, signed, and precise about what differs."""
 
+import uuid
 from dataclasses import replace
 
 import pytest
@@ -91,10 +92,33 @@ def test_a_difference_is_named_with_its_bytes(document: bytes) -> None:
     assert "EFI system partition differs in bytes 2097152 to 3145727" in caught.value.message
 
 
-def test_a_disk_with_a_third_partition_is_no_template() -> None:
-    import uuid
+WINDOWS_BASIC = uuid.UUID("ebd0a0a2-b9e5-4433-87c0-68b6b72699c7")
 
-    kinds = (gpt.EFI_SYSTEM, gpt.LINUX_FILESYSTEM, gpt.LINUX_FILESYSTEM)
+
+def table_of(*kinds: uuid.UUID) -> PartitionTable:
     parts = tuple(Partition(n, kind, uuid.uuid4(), 100 + 10 * n, 105 + 10 * n, 0, "") for n, kind in enumerate(kinds))
-    with pytest.raises(CatalogError, match="one EFI system and one OS partition"):
-        regions(PartitionTable(uuid.uuid4(), 2048, 34, 2014, parts))
+    return PartitionTable(uuid.uuid4(), 2048, 34, 2014, parts)
+
+
+def test_windows_reserved_partition_is_left_out() -> None:
+    found = regions(table_of(gpt.EFI_SYSTEM, gpt.MICROSOFT_RESERVED, WINDOWS_BASIC))
+    assert found[Role.EFI_SYSTEM][0] == 100 * 512
+    assert found[Role.OPERATING_SYSTEM][0] == 120 * 512
+
+
+@pytest.mark.parametrize(
+    ("kinds", "code"),
+    [
+        ((gpt.EFI_SYSTEM, gpt.LINUX_FILESYSTEM, gpt.LINUX_FILESYSTEM), "catalog-partitions"),
+        ((gpt.EFI_SYSTEM, WINDOWS_BASIC, gpt.WINDOWS_RECOVERY), "catalog-partitions"),
+        ((gpt.EFI_SYSTEM,), "catalog-partitions"),
+        ((gpt.LINUX_FILESYSTEM,), "catalog-boot-partition"),
+        ((gpt.EFI_SYSTEM, gpt.EFI_SYSTEM, gpt.LINUX_FILESYSTEM), "catalog-boot-partition"),
+        ((gpt.EFI_SYSTEM, *gpt.DYNAMIC), "catalog-dynamic"),
+    ],
+)
+def test_a_disk_of_another_shape_is_no_template(kinds: tuple[uuid.UUID, ...], code: str) -> None:
+    with pytest.raises(CatalogError) as caught:
+        regions(table_of(*kinds))
+    assert caught.value.code == code
+    assert caught.value.advice

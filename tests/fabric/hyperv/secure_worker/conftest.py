@@ -6,7 +6,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import subprocess
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,10 +23,9 @@ from fabric.hyperv.spec import GuestNetwork, VmSpec
 from fabric.hyperv.swtpm import SoftwareTpm
 from fabric.hyperv.tpm import HostTpmAccess, open_tpm, start_up
 from fabric.hyperv.virtual_machines import VirtualMachines
-from fabric.publishing import signing
+from fabric.publishing import signing, signing_keys
 from fabric.publishing.certificates import write_signing_certificate
-from fabric.publishing.kernel_image import build_kernel_image, sign_kernel_image
-from fabric.publishing.template_builder import assemble_disk, build_template
+from fabric.publishing.template_builder import build_template
 from fabric.shielding.answerfile import default_linux_answer_file
 from fabric.shielding.content import AUTHORIZED_KEYS, SSH_HOST_KEY, ShieldingSecrets
 from fabric.shielding.pdk import Policy, write_pdk
@@ -36,6 +34,7 @@ from hgs.keyprotection.guardian import Guardian, GuardianKeys, create_guardian_k
 from hgs.keyprotection.release import release_keys
 from hgs.keyprotection.secret import Secret
 from hgs.wire.kps import parse_request, serialise_response
+from tests.fabric.template_disks import small_disk
 
 ROOT = Path(__file__).resolve().parents[4]
 CANARY = b"canary-4f1d2c7a9be0"
@@ -57,10 +56,10 @@ class Template:
 
 def sign(folder: Path, raw: Path, boot_certificate: Path) -> Template:
     write_signing_certificate("Publisher", folder / "publisher")
-    certificate, key = signing.load_signing_key(folder / "publisher/signing.pem", folder / "publisher/signing.key")
+    signer = signing_keys.from_pem(folder / "publisher/signing.pem", folder / "publisher/signing.key")
     made = Template(raw, folder / "template.vhdx", folder / "template.vsc")
-    boot = signing.load_certificate(boot_certificate)
-    signing.sign_template(raw, "Guarded Linux", "1.0.0.0", certificate, key, boot, made.vhdx, made.catalog)
+    boot = signing_keys.load_certificate(boot_certificate)
+    signing.sign_template(signing.ToSign(raw, "Guarded Linux", "1.0.0.0", signer, boot, made.catalog, made.vhdx))
     return made
 
 
@@ -68,22 +67,7 @@ def sign(folder: Path, raw: Path, boot_certificate: Path) -> Template:
 def small_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     """A template of the real shape whose kernel is a few bytes."""
     folder = tmp_path_factory.mktemp("small-template")
-    efi, system, program = folder / "esp.img", folder / "os.img", folder / "boot.efi"
-    write_signing_certificate("Boot", folder / "boot")
-    image = build_kernel_image(b"no kernel", b"no initial RAM disk", "ID=test\n", "quiet")
-    program.write_bytes(sign_kernel_image(image, folder / "boot/signing.key", folder / "boot/signing.pem"))
-    for path, length in ((efi, 2 * MEBIBYTE), (system, 8 * MEBIBYTE)):
-        path.write_bytes(bytes(length))
-    (folder / "tree/etc/guarded/files").mkdir(parents=True)
-    for command in (
-        ["mformat", "-i", efi, "-T", "4096", "-h", "64", "-s", "32", "::"],
-        ["mmd", "-i", efi, "::/EFI", "::/EFI/BOOT"],
-        ["mcopy", "-i", efi, program, "::/EFI/BOOT/BOOTX64.EFI"],
-        ["/usr/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-d", folder / "tree", system],
-    ):
-        subprocess.run(command, check=True, capture_output=True)
-    assemble_disk(folder / "template.raw", efi, system)
-    return sign(folder, folder / "template.raw", folder / "boot/signing.pem")
+    return sign(folder, small_disk(folder), folder / "boot-certificate.pem")
 
 
 @pytest.fixture(scope="session")
