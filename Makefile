@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE ?= 1
 .DEFAULT_GOAL := help
-.PHONY: help up down status test lint fuzz bench-attestation bench-keys clean lock
+.PHONY: help up down status test lint fuzz bench-attestation bench-keys bench-disks clean lock
 
 help:            ## Show the targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
@@ -44,6 +44,10 @@ bench-attestation: ## Measure how fast HGS attests hosts
 bench-keys:      ## Measure how fast HGS releases keys, and what the key log costs as it grows
 	@$(PYTHON) portal/embedded/preflight.py test
 	@$(BIN)/python -m bench.keys $(ARGS)
+
+bench-disks:     ## Measure how fast disks are hashed and VMs made, beside the tools one would take instead
+	@$(PYTHON) portal/embedded/preflight.py test
+	@$(BIN)/python -m bench.disks $(ARGS)
 
 clean: down      ## Remove var/ and .venv
 	rm -rf var .venv

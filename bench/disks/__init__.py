@@ -1,0 +1,1 @@
+"""How fast disks are hashed and virtual machines made from them, beside the tools one would take instead."""
