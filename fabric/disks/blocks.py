@@ -29,6 +29,12 @@ def leaf_hash(block: bytes | memoryview) -> bytes:
     return digest.digest()
 
 
+def zero_leaves(length: int) -> bytes:
+    """The leaves of `length` zeros that begin at a block, together."""
+    whole, rest = divmod(length, BLOCK_LENGTH)
+    return _ZERO_LEAF * whole + (leaf_hash(_ZERO_BLOCK[:rest]) if rest else b"")
+
+
 def block_count(length: int) -> int:
     """How many blocks a volume of `length` bytes has."""
     return -(-length // BLOCK_LENGTH)

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,19 @@ class DiskLayout:
         """Bytes that lie in the file."""
         return sum(extent.length for extent in self.extents)
 
+    def is_zero(self, start: int, length: int) -> bool:
+        """Whether all of the range is known zeros."""
+        at = bisect_right(self._starts, start) - 1
+        if at >= 0 and self.extents[at].end > start:
+            return False
+        return at + 1 == len(self.extents) or self.extents[at + 1].start >= start + length
+
     def pieces(self, start: int, length: int) -> Iterator[Piece]:
         """The range in order, without gaps. Raises ValueError for one that is not on the disk."""
         if not 0 <= start <= start + length <= self.length:
             raise ValueError("the range does not lie on the disk")
         position, end = start, start + length
-        for extent in self.extents[max(bisect_right(self._starts, start) - 1, 0) :]:
+        for extent in islice(self.extents, max(bisect_right(self._starts, start) - 1, 0), None):
             if extent.start >= end:
                 break
             if extent.end <= position:

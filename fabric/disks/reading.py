@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fabric.disks.blocks import BLOCK_LENGTH, block_count, leaf_hash
+from fabric.disks.blocks import BLOCK_LENGTH, block_count, leaf_hash, zero_leaves
 from fabric.disks.image import DiskLayout, Extent, Piece
 from fabric.disks.vhdx import SIGNATURE, read_vhdx
 
 GROUP: Final = 8
 """Blocks that are hashed at one go."""
-_ZEROS: Final = bytes(BLOCK_LENGTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,35 +112,39 @@ def hash_blocks(disk: OpenDisk, start: int, length: int, first: int = 0, cores: 
     Whoever stops asking stops the work. Raises as `OpenDisk.read`, OSError.
     """
     workers = cores or len(os.sched_getaffinity(0))
-    groups = iter(range(first, block_count(length), GROUP))
-    waiting: deque[Future[bytes]] = deque()
+    waiting: deque[Future[bytes] | bytes] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="hash") as threads:
         try:
-            for group in groups:
-                waiting.append(threads.submit(_leaves, disk, start, length, group))
-                if len(waiting) >= 4 * workers:
-                    yield waiting.popleft().result()
+            for group in range(first, block_count(length), GROUP):
+                begin = group * BLOCK_LENGTH
+                size = min(GROUP * BLOCK_LENGTH, length - begin)
+                if disk.layout.is_zero(start + begin, size):
+                    waiting.append(zero_leaves(size))
+                else:
+                    waiting.append(threads.submit(_leaves, disk, start + begin, size))
+                while len(waiting) >= 4 * workers or isinstance(waiting[0] if waiting else None, bytes):
+                    yield _done(waiting.popleft())
             while waiting:
-                yield waiting.popleft().result()
+                yield _done(waiting.popleft())
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
 
 
-def _leaves(disk: OpenDisk, start: int, length: int, group: int) -> bytes:
-    begin = group * BLOCK_LENGTH
-    end = min(begin + GROUP * BLOCK_LENGTH, length)
-    with disk.window(start + begin, end - begin) as view:
-        return leaves_of(view, end - begin)
+def _done(leaves: Future[bytes] | bytes) -> bytes:
+    return leaves if isinstance(leaves, bytes) else leaves.result()
+
+
+def _leaves(disk: OpenDisk, start: int, length: int) -> bytes:
+    with disk.window(start, length) as view:
+        return leaves_of(view, length)
 
 
 def leaves_of(view: memoryview | None, length: int) -> bytes:
     """The leaves of `length` bytes that begin at a block; `view` is None for zeros."""
+    if view is None:
+        return zero_leaves(length)
     leaves = bytearray()
     for at in range(0, length, BLOCK_LENGTH):
-        size = min(BLOCK_LENGTH, length - at)
-        if view is None:
-            leaves += leaf_hash(_ZEROS[:size])
-            continue
-        with view[at : at + size] as block:
+        with view[at : at + BLOCK_LENGTH] as block:
             leaves += leaf_hash(block)
     return bytes(leaves)

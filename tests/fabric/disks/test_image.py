@@ -40,6 +40,7 @@ def test_pieces_of_any_range_give_the_bytes_of_the_disk(
     layout, file, disk = made
     start, end = sorted((first, second))
     assert read(layout, file, start, end - start) == disk[start:end]
+    assert layout.is_zero(start, end - start) is all(piece.place is None for piece in layout.pieces(start, end - start))
     assert read(DiskLayout(LENGTH, joined(layout.extents)), file, start, end - start) == disk[start:end]
 
 
