@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from fabric.hyperv.errors import HostError
 
@@ -16,18 +17,47 @@ def run_tool(
     command: Sequence[str], *, keep: Sequence[int] = (), stdin: bytes = b"", seconds: float = _SECONDS
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a tool to its end. `keep` are descriptors it inherits. Raises `HostError` (codes `tool-*`)."""
-    name = command[0]
+    process = _started(command, keep, subprocess.PIPE)
+    return _finished(command[0], process, stdin, seconds)
+
+
+@contextmanager
+def tool_running(command: Sequence[str], *, keep: Sequence[int] = (), seconds: float = _SECONDS) -> Iterator[None]:
+    """A tool that runs beside the block and has succeeded when it ends; ended with it if the block fails.
+
+    Raises `HostError` as `run_tool`.
+    """
+    process = _started(command, keep, subprocess.DEVNULL)
     try:
-        done = subprocess.run(
-            list(command), input=stdin, env=BARE_ENVIRONMENT, pass_fds=keep, capture_output=True, timeout=seconds,
-            check=False,
+        yield
+    except BaseException:
+        process.kill()
+        process.communicate()
+        raise
+    _finished(command[0], process, None, seconds)
+
+
+def _started(command: Sequence[str], keep: Sequence[int], stdin: int) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            list(command), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=BARE_ENVIRONMENT,
+            pass_fds=keep,
         )  # fmt: skip
     except FileNotFoundError:
-        raise HostError("tool-missing", f"The tool {name} is not installed.", "See docs/hosts.md.") from None
+        raise HostError("tool-missing", f"The tool {command[0]} is not installed.", "See docs/hosts.md.") from None
+
+
+def _finished(
+    name: str, process: subprocess.Popen[bytes], stdin: bytes | None, seconds: float
+) -> subprocess.CompletedProcess[bytes]:
+    try:
+        output, complaints = process.communicate(stdin, seconds)
     except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
         raise HostError("tool-timeout", f"{name} did not finish within {seconds:.0f} s.") from None
-    if done.returncode != 0:
-        words = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
-        last = words[-1] if words else f"exit code {done.returncode}"
+    if process.returncode != 0:
+        words = (complaints or output).decode("utf-8", "replace").strip().splitlines()
+        last = words[-1] if words else f"exit code {process.returncode}"
         raise HostError("tool-failed", f"{name} failed: {last}")
-    return done
+    return subprocess.CompletedProcess([name], process.returncode, output, complaints)

@@ -38,7 +38,7 @@ from fabric.hyperv.errors import HostError
 from fabric.hyperv.memory_files import memory_file
 from fabric.hyperv.processes import end_process, wait_until
 from fabric.hyperv.socket_paths import folder_descriptor, short_path
-from fabric.hyperv.system_tools import run_tool
+from fabric.hyperv.system_tools import run_tool, tool_running
 from hgs.keyprotection.secret import Secret
 
 KEY_LENGTH: Final = 32
@@ -49,16 +49,23 @@ _CIPHER: Final = "aes-256-cbc"
 _START_SECONDS: Final = 10.0
 
 
-def manufacture(directory: Path, key: Secret) -> None:
-    """Make an empty virtual TPM in `directory` (which exists), its state encrypted under `key`. Raises `HostError`."""
-    with memory_file("vtpm-key", key.reveal().hex().encode()) as descriptor:
-        run_tool(
+@contextmanager
+def being_made(directory: Path, key: Secret) -> Iterator[None]:
+    """An empty virtual TPM comes to be in `directory` (which exists) while the block runs; whole at its end.
+
+    Its state is encrypted under `key`. It takes longer than other steps and needs nothing of them. Raises `HostError`.
+    """
+    with (
+        memory_file("vtpm-key", key.reveal().hex().encode()) as descriptor,
+        tool_running(
             [
                 "swtpm_setup", "--tpm2", "--tpmstate", str(directory), "--pcr-banks", "sha256", "--overwrite",
                 "--keyfile-fd", str(descriptor), "--cipher", _CIPHER,
             ],
             keep=(descriptor,),
-        )  # fmt: skip
+        ),
+    ):  # fmt: skip
+        yield
 
 
 def launch(directory: Path, key: Secret, control: Path, pid_file: Path, server: Path | None = None) -> None:

@@ -32,7 +32,6 @@ from fabric.hyperv.state import write_whole
 from fabric.hyperv.system_tools import run_tool
 from fabric.shielding.pdk import PDK_MAX, Pdk, ShieldingSecrets, open_pdk, parse_pdk
 from fabric.shielding.viq import Refused
-from hgs.keyprotection.release import Released
 from hgs.keyprotection.secret import Secret
 
 
@@ -47,12 +46,14 @@ def provision(order: ProvisionOrder, release: Release, progress: Progress) -> di
     progress("open-shielding-data", 0, "Opening the shielding data")
     secrets = open_pdk(pdk, released.ingress)
     files = specialised_files(secrets, order.spec)
-    passphrase = Secret(os.urandom(luks.PASSPHRASE_LENGTH))
-    with _disk(order) as disk:
+    passphrase, vtpm_key = Secret(os.urandom(luks.PASSPHRASE_LENGTH)), Secret(os.urandom(vtpm.KEY_LENGTH))
+    with _disk(order) as disk, _virtual_tpm(order, vtpm_key):
         plan = plan_disk(disk, catalog, uuid.uuid4)
         _make(order, plan, disk, catalog, passphrase, files, progress)
     progress("seal", 0, "Sealing the key into the virtual TPM")
-    _seal(order, catalog, plan.table, released, passphrase)
+    _seal(order, catalog, plan.table, vtpm_key, passphrase)
+    state = vm_state.protect(order.spec.id, released.egress_protector, released.egress, vtpm_key, os.urandom)
+    write_whole(order.folder / vm_folder.STATE, state.serialise())
     return _public_facts(pdk, catalog, secrets)
 
 
@@ -113,23 +114,25 @@ def _check_trust(pdk: Pdk, catalog: SignedCatalog) -> None:
         )
 
 
+@contextmanager
+def _virtual_tpm(order: ProvisionOrder, key: Secret) -> Iterator[None]:
+    folder = order.folder / vm_folder.VTPM
+    folder.mkdir(mode=0o700)
+    with vtpm.being_made(folder, key):
+        yield
+
+
 def _seal(
-    order: ProvisionOrder, catalog: SignedCatalog, table: PartitionTable, released: Released, passphrase: Secret
+    order: ProvisionOrder, catalog: SignedCatalog, table: PartitionTable, vtpm_key: Secret, passphrase: Secret
 ) -> None:
     folder = order.folder
     platform = secure_boot.throwaway_platform_certificate(order.spec.id, datetime.now(UTC))
     variables = secure_boot.variables_for(catalog.catalog.boot_certificate, platform)
     secure_boot.write_variable_store(variables, folder / vm_folder.VARIABLES)
-    policy = boot_measurement.pcr_policy(
-        boot_measurement.predict(_boot_program(folder / vm_folder.DISK, table), variables)
-    )
-    vtpm_key = Secret(os.urandom(vtpm.KEY_LENGTH))
-    (folder / vm_folder.VTPM).mkdir(mode=0o700)
-    vtpm.manufacture(folder / vm_folder.VTPM, vtpm_key)
+    program = _boot_program(folder / vm_folder.DISK, table)
+    policy = boot_measurement.pcr_policy(boot_measurement.predict(program, variables))
     with vtpm.running(folder / vm_folder.VTPM, vtpm_key) as tpm:
         vtpm.seal(tpm, passphrase, policy)
-    state = vm_state.protect(order.spec.id, released.egress_protector, released.egress, vtpm_key, os.urandom)
-    write_whole(folder / vm_folder.STATE, state.serialise())
 
 
 def _boot_program(disk: Path, table: PartitionTable) -> EfiImage:

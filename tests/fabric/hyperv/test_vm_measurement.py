@@ -19,7 +19,8 @@ EVENTS = {4: [b"boot"], 7: [b"keys"], 11: [b"image", b"more"], 12: [], 13: []}
 def test_the_secret_comes_out_for_the_predicted_values_alone(tmp_path: Path, changed: int | None) -> None:
     key, secret = Secret(os.urandom(32)), Secret(os.urandom(32))
     predicted = {pcr: boot_measurement.extend_all(events) for pcr, events in EVENTS.items()}
-    vtpm.manufacture(tmp_path, key)
+    with vtpm.being_made(tmp_path, key):
+        pass
     with vtpm.running(tmp_path, key) as tpm:
         vtpm.seal(tpm, secret, boot_measurement.pcr_policy(predicted))
         assert vtpm.unseal(tpm, boot_measurement.SEALED_PCRS) is None
@@ -35,7 +36,8 @@ def test_the_secret_comes_out_for_the_predicted_values_alone(tmp_path: Path, cha
 
 @pytest.mark.tpm
 def test_the_state_of_a_virtual_tpm_opens_with_its_own_key_alone(tmp_path: Path) -> None:
-    vtpm.manufacture(tmp_path, Secret(os.urandom(32)))
+    with vtpm.being_made(tmp_path, Secret(os.urandom(32))):
+        pass
     with pytest.raises(Exception, match="swtpm failed"), vtpm.running(tmp_path, Secret(os.urandom(32))):
         pass
 
