@@ -1,0 +1,31 @@
+// Building and finding elements. Text is only ever set as text.
+export const byId = (id) => document.getElementById(id);
+
+/** A new element; `attributes` of the value undefined or false are left out, true is an empty one. */
+export function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === undefined || value === false) continue;
+    made.setAttribute(name, value === true ? "" : value);
+  }
+  made.append(...children);
+  return made;
+}
+
+/** The value of the chosen one among radio buttons. */
+export function chosen(name) {
+  return document.querySelector(`input[name="${name}"]:checked`).value;
+}
+
+/** Show, of the fields that depend on radio buttons, those for what is chosen now. */
+export function showDependents() {
+  for (const dependent of document.querySelectorAll("[data-shown-for]")) {
+    const [name, value] = dependent.dataset.shownFor.split("=");
+    dependent.hidden = chosen(name) !== value;
+  }
+}
+
+/** Empty fields that held secrets or the names of secret files. */
+export function clear(...ids) {
+  for (const id of ids) byId(id).value = "";
+}
