@@ -52,9 +52,15 @@ function add(one) {
   remove.addEventListener("click", () => {
     trusted.splice(trusted.indexOf(one), 1);
     card.remove();
+    markDone();
     byId("disk-file").focus();
     announce(`${one.diskName} was removed.`);
   });
   byId("disks").append(card);
+  markDone();
   announce(`${one.diskName} was added.`);
+}
+
+function markDone() {
+  byId("disks-step").classList.toggle("step-done", trusted.length > 0);
 }

@@ -35,9 +35,14 @@ async function add(files) {
     const one = { ...found, id: `guardian-${(made += 1)}`, outside: datesOutside(found.guardian, new Date()) };
     known.push(one);
     byId("guardians").append(cardOf(one));
+    markDone();
     announce(`${one.guardian.name} was added. Compare its fingerprint.`);
   }
   clear("guardian-file");
+}
+
+function markDone() {
+  byId("guardians-step").classList.toggle("step-done", known.length > 0);
 }
 
 /** A name that every guardian may have, for the list only: metadata carries none. */
@@ -71,6 +76,7 @@ function cardOf(one) {
   remove.addEventListener("click", () => {
     known.splice(known.indexOf(one), 1);
     card.remove();
+    markDone();
     byId("guardian-file").focus();
     announce(`${guardian.name} was removed.`);
   });

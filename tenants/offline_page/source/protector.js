@@ -1,7 +1,7 @@
 // Key protectors: a transport key wrapped for the owner and for each guardian, signed by the owner ([MS-KPS] 2.2.2.3).
-import { KEY_SIZE, authenticate, hkdfMethod, hkdfSha256, sign, wrapTransportKey } from "./algorithms.js";
+import { KEY_SIZE, authenticate, hkdfMethod, hkdfSha256, sign, unwrapTransportKey, wrapTransportKey } from "./algorithms.js";
 import { KPS_NAMESPACE, writeEncryptedData, writeKeyDerivation, writeSignature } from "./elements.js";
-import { random, utf8 } from "./octets.js";
+import { random, same, utf8, wipe } from "./octets.js";
 import { Refusal } from "./refusal.js";
 import { build, buildBytes, buildText, canonical } from "./xmlwriting.js";
 
@@ -36,6 +36,7 @@ async function wrapping(id, guardian, owner, transportKey) {
   const ns = KPS_NAMESPACE;
   const signature = await sign(owner.signingKey, guardian.signingCertificate);
   const encrypted = await wrapTransportKey(guardian.encryption.spki, transportKey);
+  if (guardian === owner.guardian) await checkOpens(owner, encrypted.value, transportKey);
   return build(ns, "Wrapping", [
     buildText(ns, "Id", id),
     buildBytes(ns, "SigningCertificate", guardian.signingCertificate),
@@ -44,6 +45,15 @@ async function wrapping(id, guardian, owner, transportKey) {
     build(ns, "EncryptionCertificateSignature", [writeSignature(ns, guardian.encryptionCertificateSignature)]),
     build(ns, "TransportKey", [writeEncryptedData(ns, encrypted)]),
   ]);
+}
+
+/** The owner must be able to open and change later what is made now. */
+async function checkOpens(owner, value, transportKey) {
+  const opened = await unwrapTransportKey(owner.decryptionKey, value);
+  if (!same(opened, transportKey)) {
+    throw new Refusal("owner-cannot-open", "The owner guardian's keys do not open what is encrypted to them.");
+  }
+  wipe(opened);
 }
 
 async function seal(written, transportKey, signingKey) {
