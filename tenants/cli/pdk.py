@@ -45,6 +45,7 @@ def pdk() -> None:
 
 pdk.add_command(page)
 
+
 @pdk.command()
 @click.option("--owner", type=EXISTING, required=True, help="Your owner guardian file.")
 @click.option("--passphrase-file", type=EXISTING, help="File whose only line is its passphrase; asked for otherwise.")

@@ -20,7 +20,7 @@ from typing import Final
 
 ENTRY: Final = "main.js"
 FILE_NAME: Final = "shielding-data.html"
-_IMPORT: Final = re.compile(r'^import \{([\w\s,]+)\} from "\./(\w+\.js)";\n', re.MULTILINE)
+_IMPORT: Final = re.compile(r'^import \{(\s*\w+(?:,\s*\w+)*,?\s*)\} from "\./(\w+\.js)";\n', re.MULTILINE)
 _BARE_IMPORT: Final = re.compile(r'^import "\./(\w+\.js)";\n', re.MULTILINE)
 _EXPORT: Final = re.compile(r"^export ((?:async )?function|class|const) (\w+)", re.MULTILINE)
 _LEFT_OVER: Final = re.compile(r"^\s*(?:import|export)\b.*|\bimport\(.*", re.MULTILINE)
