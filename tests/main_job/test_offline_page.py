@@ -115,7 +115,9 @@ def test_the_vm_has_the_host_key_and_the_files_of_the_page(fabric: Fabric, made:
 
 
 @pytest.mark.usefixtures("running")
-def test_no_secret_typed_into_the_page_is_found_in_the_fabric(fabric: Fabric) -> None:
+def test_no_secret_typed_into_the_page_is_found_in_the_fabric(fabric: Fabric, made: Made) -> None:
+    own = made.owner.parent
+    assert places_with(CANARY, own) == {own / "canary.txt"}  # the search finds what is there
     assert places_with(CANARY, fabric.var) == set()
     assert places_with(PASSPHRASE, fabric.var) == set()
 

@@ -24,18 +24,26 @@ async function publicKey(spki, algorithm, use) {
   }
 }
 
+async function privateKey(pkcs8, algorithm, use) {
+  try {
+    return await crypto.subtle.importKey("pkcs8", pkcs8, algorithm, false, [use]);
+  } catch {
+    throw new Refusal("bad-key", "A private key cannot be read.");
+  }
+}
+
 /** Private keys for use, which can no longer be read out of the browser. */
 export async function signingKeyFrom(pkcs8) {
-  return crypto.subtle.importKey("pkcs8", pkcs8, PSS, false, ["sign"]);
+  return privateKey(pkcs8, PSS, "sign");
 }
 
 export async function decryptionKeyFrom(pkcs8) {
-  return crypto.subtle.importKey("pkcs8", pkcs8, OAEP, false, ["decrypt"]);
+  return privateKey(pkcs8, OAEP, "decrypt");
 }
 
 /** A key that signs certificates: RSASSA-PKCS1-v1_5, as every X.509 reader knows it. */
 export async function certificateSigner(pkcs8) {
-  const key = await crypto.subtle.importKey("pkcs8", pkcs8, PKCS1, false, ["sign"]);
+  const key = await privateKey(pkcs8, PKCS1, "sign");
   return async (octets) => new Uint8Array(await crypto.subtle.sign(PKCS1.name, key, octets));
 }
 

@@ -9,6 +9,7 @@ import { readFile } from "./saving.js";
 import { hashPassword } from "./sha512_crypt.js";
 import { HOST_KEY_MAX, checkAuthorizedKeys, hostKeyLine, newHostKey } from "./ssh.js";
 
+const PASSWORD_MAX = 1024;
 const others = [];
 let made = 0;
 
@@ -24,7 +25,7 @@ export function policyForUse() {
   return chosen("policy");
 }
 
-/** `{ answerFile, files, hostLine }`; the caller wipes with `wipeContent`. `progress` is told the part done. */
+/** `{ answerFile, files, hostLine }`; the caller wipes it with `wipeContent`. `progress` is told the part done. */
 export async function contentForUse(progress) {
   checkPasswords();
   const authorized = byId("authorized-keys").value;
@@ -37,9 +38,13 @@ export async function contentForUse(progress) {
   return { answerFile: await answerFileForUse(progress), files, hostLine: hostKey.line };
 }
 
-/** Overwrite what was made, and empty the fields with secrets. */
+/** Overwrite what was made. */
 export function wipeContent({ answerFile, files }) {
   wipe(answerFile, files.get(SSH_HOST_KEY));
+}
+
+/** Empty the fields with secrets. */
+export function clearSecretFields() {
   clear("root-password", "root-repeat", "host-key-file", "answer-file");
 }
 
@@ -47,6 +52,10 @@ function checkPasswords() {
   if (chosen("answer-source") !== "linux") return;
   const password = byId("root-password").value;
   if (!password) throw problem("root-password", "no-password", "Give the password of root.");
+  // The hash begins with as many copies of the password as it has bytes.
+  if (password.length > PASSWORD_MAX) {
+    throw problem("root-password", "password-long", `A password has at most ${PASSWORD_MAX} characters.`);
+  }
   if (byId("root-repeat").value !== password) {
     throw problem("root-repeat", "password-differs", "The two passwords are not the same.");
   }

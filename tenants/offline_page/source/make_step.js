@@ -1,5 +1,5 @@
 // Step 5: the shielding data file.
-import { contentForUse, policyForUse, wipeContent } from "./content_step.js";
+import { clearSecretFields, contentForUse, policyForUse, wipeContent } from "./content_step.js";
 import { qualifiersForUse } from "./disks_step.js";
 import { byId, element } from "./dom.js";
 import { guardiansForUse } from "./guardians_step.js";
@@ -34,9 +34,13 @@ async function make() {
   announce("Making the file.");
   const content = await withProgress((told) => contentForUse(told));
   const { answerFile, files, hostLine } = content;
-  const pdk = await writePdk({ type: TYPE, owner, guardians, policy: policyForUse(), qualifiers, answerFile, files });
-  wipeContent(content);
-  await show(name, pdk, hostLine);
+  try {
+    const pdk = await writePdk({ type: TYPE, owner, guardians, policy: policyForUse(), qualifiers, answerFile, files });
+    clearSecretFields();
+    await show(name, pdk, hostLine);
+  } finally {
+    wipeContent(content);
+  }
 }
 
 function pdkName() {

@@ -3,6 +3,7 @@ import { byId, chosen, clear, element } from "./dom.js";
 import { checkName } from "./guardian.js";
 import { OWNER_FILE_MAX, checkPassphrase, newOwner, openOwner } from "./owner_guardian.js";
 import { about, announce, attempt, problem } from "./problems.js";
+import { Refusal } from "./refusal.js";
 import { facts, fingerprintFact, readFile, saveLink } from "./saving.js";
 
 const state = { owner: undefined, isSaved: true };
@@ -62,8 +63,9 @@ async function openFile() {
   try {
     state.owner = await openOwner(octets, passphrase);
   } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
     const field = error.code === "wrong-passphrase" ? "owner-passphrase" : "owner-file";
-    throw error.code ? problem(field, error.code, error.message, error.advice) : error;
+    throw problem(field, error.code, error.message, error.advice);
   }
   state.isSaved = true;
   show();
