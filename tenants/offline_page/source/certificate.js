@@ -36,7 +36,7 @@ function fieldsOf(octets) {
   whole.take(TAG.sequence);
   whole.take(TAG.bitString);
   whole.end();
-  signed.takeOptional(context(0));
+  checkVersion(signed.takeOptional(context(0)));
   signed.take(TAG.integer);
   signed.take(TAG.sequence);
   signed.take(TAG.sequence);
@@ -50,6 +50,11 @@ function fieldsOf(octets) {
   const extensions = signed.takeOptional(context(3));
   signed.end();
   return { spki, notBefore, notAfter, usage: extensions && usageOf(extensions) };
+}
+
+/** Version 1, which is not written, or version 3. */
+function checkVersion(wrapped) {
+  if (wrapped && numberOf(readWhole(wrapped.contents, TAG.integer)) !== 2) throw malformed();
 }
 
 function timeOf(reader) {

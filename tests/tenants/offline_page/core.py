@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from functools import cache
 from typing import Any, Final
 
 from cryptography.hazmat.primitives import serialization
@@ -22,6 +23,7 @@ def pkcs8(key: rsa.RSAPrivateKey) -> bytes:
     return key.private_bytes(serialization.Encoding.DER, form, none)
 
 
+@cache
 def owner_file() -> bytes:
     """The owner's file as the command line writes it, but with few rounds, under the passphrase of the walks."""
     return serialise_owner_guardian(lock_owner_guardian(owner(), Secret(PASSPHRASE.encode()), kdf_rounds=1000))
