@@ -91,8 +91,10 @@ export async function unwrapTransportKey(key, value) {
 function oaepParameters(label) {
   return (
     `<OAEPparams xmlns="http://www.w3.org/2001/04/xmlenc#">${base64(label)}</OAEPparams>` +
-    '<DigestMethod xmlns="http://www.w3.org/2000/09/xmldsig#" Algorithm="http://www.w3.org/2001/04/xmlenc#sha256"></DigestMethod>' +
-    '<MGF xmlns="http://www.w3.org/2009/xmlenc11#" Algorithm="http://www.w3.org/2009/xmlenc11#mgf1sha256"></MGF>'
+    '<DigestMethod xmlns="http://www.w3.org/2000/09/xmldsig#" ' +
+    'Algorithm="http://www.w3.org/2001/04/xmlenc#sha256"></DigestMethod>' +
+    '<MGF xmlns="http://www.w3.org/2009/xmlenc11#" ' +
+    'Algorithm="http://www.w3.org/2009/xmlenc11#mgf1sha256"></MGF>'
   );
 }
 
@@ -118,7 +120,7 @@ export async function authenticate(secret, octets) {
   return { algorithm: HMAC_SHA256, value: new Uint8Array(await crypto.subtle.sign("HMAC", key, octets)) };
 }
 
-/** AES-256-GCM: value = nonce (12) ‖ ciphertext ‖ tag (16), `additional` authenticated with it; the key is wiped. */
+/** AES-256-GCM: value = nonce (12) ‖ ciphertext ‖ tag (16); `additional` is authenticated too. The key is wiped. */
 export async function encryptContent(secret, plaintext, additional) {
   const key = await crypto.subtle.importKey("raw", secret, "AES-GCM", false, ["encrypt"]);
   wipe(secret);

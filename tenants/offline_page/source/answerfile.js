@@ -1,4 +1,4 @@
-// Answer files: what a new VM is told on its first boot. The fabric fills in the placeholders, each checked by the host.
+// Answer files: what a new VM is told on its first boot. The fabric fills in the placeholders; the host checks how.
 import { utf8 } from "./octets.js";
 import { Refusal } from "./refusal.js";
 import { checkWellFormed } from "./xmlform.js";
@@ -20,7 +20,6 @@ export const PLACEHOLDERS = [
   "@DnsAddr-1-1@",
 ];
 
-// eslint-disable-next-line no-control-regex -- control characters are what it refuses
 const LINE = /^([A-Z][A-Z0-9_]*)="([^"\\`\u0000-\u001f\u007f]*)"$/;
 const COMPUTER_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
 const TIME_ZONE = /^[A-Za-z0-9(][A-Za-z0-9 ._+()-]*(?:\/[A-Za-z0-9(][A-Za-z0-9 ._+()-]*)*$/;

@@ -1,5 +1,17 @@
 // Guardians' certificates (X.509): containers for RSA keys, checked for form and use, not for trust.
-import { TAG, context, der, malformed, numberOf, oid, readWhole, sequence, smallInteger, unsignedInteger, unsignedOf } from "./der.js";
+import {
+  TAG,
+  context,
+  der,
+  malformed,
+  numberOf,
+  oid,
+  readWhole,
+  sequence,
+  smallInteger,
+  unsignedInteger,
+  unsignedOf,
+} from "./der.js";
 import { hex, same, sha256, utf8 } from "./octets.js";
 import { Refusal } from "./refusal.js";
 
@@ -147,6 +159,7 @@ export async function fingerprintOf(octets) {
 export async function issueSelfSigned({ commonName, spki, sign, use, now }) {
   const serial = (await sha256(spki)).slice(0, 16);
   const start = new Date(Math.floor(now.getTime() / 1000) * 1000);
+  const usage = der(TAG.bitString, USAGE_VALUES[use]);
   const name = sequence(der(TAG.set, sequence(COMMON_NAME, der(TAG.utf8String, utf8(commonName)))));
   const signed = sequence(
     der(context(0), smallInteger(2)),
@@ -156,7 +169,7 @@ export async function issueSelfSigned({ commonName, spki, sign, use, now }) {
     sequence(time(start), time(new Date(start.getTime() + VALIDITY_DAYS * DAY))),
     name,
     spki,
-    der(context(3), sequence(extension(BASIC_CONSTRAINTS, sequence()), extension(KEY_USAGE, der(TAG.bitString, USAGE_VALUES[use])))),
+    der(context(3), sequence(extension(BASIC_CONSTRAINTS, sequence()), extension(KEY_USAGE, usage))),
   );
   return sequence(signed, SHA256_WITH_RSA, der(TAG.bitString, Uint8Array.of(0), await sign(signed)));
 }

@@ -1,7 +1,7 @@
 // Step 4: policy, answer file, SSH keys and other files.
 import { ANSWER_FILE_MAX, checkAnswerFile, defaultLinuxAnswerFile } from "./answerfile.js";
 import { AUTHORIZED_KEYS, OTHER_FILES_MAX, SSH_HOST_KEY, checkFileName, checkFiles } from "./content.js";
-import { byId, chosen, clear, element } from "./dom.js";
+import { byId, chosen, clear, element, removeButton } from "./dom.js";
 import { textOf, utf8, wipe } from "./octets.js";
 import { about, announce, attempt, problem } from "./problems.js";
 import { Refusal } from "./refusal.js";
@@ -97,23 +97,22 @@ async function addFiles(files) {
 }
 
 function rowOf(one, name) {
-  const field = element("input", { id: one.id, value: name, maxlength: "64", spellcheck: "false", "aria-describedby": `${one.id}-problem` });
-  const remove = element("button", { type: "button", class: "button button-small", "aria-label": `Remove ${name}` }, "Remove");
-  const row = element(
-    "li",
-    { class: "row" },
-    element("label", { class: "hidden-label", for: one.id }, `Name of ${name} in the virtual machine`),
-    field,
-    element("span", { class: "size" }, `${one.octets.length} bytes`),
-    remove,
-    element("p", { class: "problem", id: `${one.id}-problem`, hidden: true }),
-  );
-  remove.addEventListener("click", () => {
+  const attributes = { value: name, maxlength: "64", spellcheck: "false", "aria-describedby": `${one.id}-problem` };
+  const remove = removeButton(name, () => {
     others.splice(others.indexOf(one), 1);
     wipe(one.octets);
     row.remove();
     byId("other-file").focus();
   });
+  const row = element(
+    "li",
+    { class: "row" },
+    element("label", { class: "hidden-label", for: one.id }, `Name of ${name} in the virtual machine`),
+    element("input", { id: one.id, ...attributes }),
+    element("span", { class: "size" }, `${one.octets.length} bytes`),
+    remove,
+    element("p", { class: "problem", id: `${one.id}-problem`, hidden: true }),
+  );
   return row;
 }
 

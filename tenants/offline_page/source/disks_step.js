@@ -1,6 +1,6 @@
 // Step 3: the template disks, from catalogs or by hand.
 import { CATALOG_MAX, openCatalog } from "./catalog.js";
-import { byId, clear, element } from "./dom.js";
+import { byId, clear, element, removeButton } from "./dom.js";
 import { fingerprintOctets } from "./octets.js";
 import { about, announce, attempt, problem } from "./problems.js";
 import { checkVersion, describe, qualifier } from "./qualifier.js";
@@ -46,16 +46,15 @@ async function addByHand() {
 
 function add(one) {
   trusted.push(one);
-  const remove = element("button", { type: "button", class: "button button-small", "aria-label": `Remove ${one.diskName}` }, "Remove");
-  const head = element("div", { class: "card-head" }, element("p", {}, describe(one)), remove);
-  const card = element("li", { class: "card" }, head);
-  remove.addEventListener("click", () => {
+  const remove = removeButton(one.diskName, () => {
     trusted.splice(trusted.indexOf(one), 1);
     card.remove();
     markDone();
     byId("disk-file").focus();
     announce(`${one.diskName} was removed.`);
   });
+  const head = element("div", { class: "card-head" }, element("p", {}, describe(one)), remove);
+  const card = element("li", { class: "card" }, head);
   byId("disks").append(card);
   markDone();
   announce(`${one.diskName} was added.`);

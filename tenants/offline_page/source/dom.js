@@ -12,6 +12,14 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+/** A button that removes something by name; `removed` is called when it is pressed. */
+export function removeButton(name, removed) {
+  const attributes = { type: "button", class: "button button-small", "aria-label": `Remove ${name}` };
+  const button = element("button", attributes, "Remove");
+  button.addEventListener("click", removed);
+  return button;
+}
+
 /** The value of the chosen one among radio buttons. */
 export function chosen(name) {
   return document.querySelector(`input[name="${name}"]:checked`).value;

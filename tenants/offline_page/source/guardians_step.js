@@ -1,5 +1,5 @@
 // Step 2: the guardians, each from its metadata, each compared by a person.
-import { byId, clear, element } from "./dom.js";
+import { byId, clear, element, removeButton } from "./dom.js";
 import { METADATA_MAX, datesOutside, openMetadata } from "./metadata.js";
 import { bareFingerprint, grouped } from "./octets.js";
 import { about, announce, attempt, problem } from "./problems.js";
@@ -53,7 +53,13 @@ function nameFrom(fileName) {
 
 function cardOf(one) {
   const { id, guardian, fingerprint, outside } = one;
-  const remove = element("button", { type: "button", class: "button button-small", "aria-label": `Remove ${guardian.name}` }, "Remove");
+  const remove = removeButton(guardian.name, () => {
+    known.splice(known.indexOf(one), 1);
+    card.remove();
+    markDone();
+    byId("guardian-file").focus();
+    announce(`${guardian.name} was removed.`);
+  });
   const card = element(
     "li",
     { class: "card" },
@@ -73,13 +79,6 @@ function cardOf(one) {
       checkbox(`${id}-expired`, "Accept it all the same"),
     );
   }
-  remove.addEventListener("click", () => {
-    known.splice(known.indexOf(one), 1);
-    card.remove();
-    markDone();
-    byId("guardian-file").focus();
-    announce(`${guardian.name} was removed.`);
-  });
   return card;
 }
 

@@ -17,7 +17,8 @@ function sayWhereFrom() {
 function refuseToWork() {
   const place = byId("cannot-work");
   place.textContent =
-    "This browser gives the page no cryptography, because it was not opened over HTTPS or from disk, or because it is too old. Download it and open your copy.";
+    "This browser gives the page no cryptography, because the page was not opened over HTTPS or from disk, " +
+    "or because the browser is too old. Download the page and open your copy.";
   place.hidden = false;
   for (const button of document.querySelectorAll("button")) button.disabled = true;
 }

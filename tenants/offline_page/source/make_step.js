@@ -68,36 +68,39 @@ async function show(name, pdk, hostLine) {
   // What to call the VM's host key in known_hosts, where its address is not known yet.
   const alias = name.replace(/\.[^.]*$/, "").replace(/[^A-Za-z0-9.-]/g, "-");
   const line = `${alias} ${hostLine}`;
-  state.isSaved = false;
+  const said = facts(
+    fingerprintFact("SHA-256 of the file", hex(await sha256(pdk))),
+    ["SSH host key", copied(await sshFingerprint(hostLine))],
+    ["Line for known_hosts", copied(line)],
+  );
+  const links = element("p", { class: "actions" }, pdkLink(name, pdk), lineLink(alias, line));
   const result = byId("make-result");
   result.replaceChildren(
-    element(
-      "div",
-      { class: "note note-done" },
-      element("h3", {}, `${name} is ready`),
-      facts(
-        fingerprintFact("SHA-256 of the file", hex(await sha256(pdk))),
-        ["SSH host key", copied(await sshFingerprint(hostLine))],
-        ["Line for known_hosts", copied(line)],
-      ),
-      element(
-        "p",
-        {},
-        "Save both and upload the file to the portal. Keep the line: by it you recognise your virtual machine. Connect with ",
-        element("code", {}, `ssh -o HostKeyAlias=${alias} …`),
-      ),
-      element(
-        "p",
-        { class: "actions" },
-        saveLink(`Save ${name}`, name, pdk, () => {
-          state.isSaved = true;
-        }),
-        saveLink("Save the known_hosts line", `${alias}.known_hosts`, utf8(`${line}\n`)),
-      ),
-    ),
+    element("div", { class: "note note-done" }, element("h3", {}, `${name} is ready`), said, advice(alias), links),
   );
   result.hidden = false;
   byId("make-step").classList.add("step-done");
   announce(`${name} is ready. Passwords were removed from the fields.`);
   result.focus();
+}
+
+function advice(alias) {
+  return element(
+    "p",
+    {},
+    "Save both and upload the file to the portal. Keep the line: by it you recognise your virtual machine. ",
+    "Connect with ",
+    element("code", {}, `ssh -o HostKeyAlias=${alias} …`),
+  );
+}
+
+function pdkLink(name, pdk) {
+  state.isSaved = false;
+  return saveLink(`Save ${name}`, name, pdk, () => {
+    state.isSaved = true;
+  });
+}
+
+function lineLink(alias, line) {
+  return saveLink("Save the known_hosts line", `${alias}.known_hosts`, utf8(`${line}\n`));
 }

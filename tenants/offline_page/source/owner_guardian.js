@@ -1,4 +1,4 @@
-// The owner guardian file: a tenant's guardian with its private keys under a passphrase, as `gf guardian new` writes it.
+// The owner guardian file: a guardian with its private keys under a passphrase, as `gf guardian new` writes it.
 import { CERTIFICATE_MAX } from "./certificate.js";
 import { readSignature, writeSignature } from "./elements.js";
 import { attachKeys, createGuardian, guardianFrom } from "./guardian.js";

@@ -81,7 +81,7 @@ function show(file) {
       ["Valid until", guardian.signing.notAfter.toISOString().slice(0, 10)],
     ),
   ];
-  if (file) parts.push(warning(), saving(guardian, file), element("p", { class: "problem", id: "owner-save-problem", hidden: true }));
+  if (file) parts.push(warning(), ...saving(guardian, file));
   const again = element("button", { type: "button", class: "button button-small" }, "Use another owner guardian");
   again.addEventListener("click", startAgain);
   parts.push(element("p", { class: "actions" }, again));
@@ -103,14 +103,16 @@ function warning() {
 }
 
 function saving(guardian, file) {
-  const link = saveLink("Save the owner guardian", `${guardian.name.replace(/[^A-Za-z0-9._-]/g, "-")}.guardian`, file, () => {
+  const name = `${guardian.name.replace(/[^A-Za-z0-9._-]/g, "-")}.guardian`;
+  const link = saveLink("Save the owner guardian", name, file, () => {
     state.isSaved = true;
     byId("owner-save-problem").hidden = true;
     announce("Check that the owner guardian is where you keep such files.");
   });
   link.id = "owner-save";
   link.setAttribute("aria-describedby", "owner-save-problem");
-  return element("p", { class: "actions" }, link);
+  const problemPlace = element("p", { class: "problem", id: "owner-save-problem", hidden: true });
+  return [element("p", { class: "actions" }, link), problemPlace];
 }
 
 function startAgain() {

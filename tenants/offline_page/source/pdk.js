@@ -30,8 +30,9 @@ export async function writePdk({ type, owner, guardians, policy, qualifiers, ans
   const open = writePublic(type, policy, protector, qualifiers);
   const key = await derive(transportKey, "shielding-data");
   wipe(transportKey);
-  const content = writeEncryptedData(NAMESPACE, await encryptContent(key, plaintext, canonical(open)), "EncryptedContent");
+  const encrypted = await encryptContent(key, plaintext, canonical(open));
   wipe(plaintext);
+  const content = writeEncryptedData(NAMESPACE, encrypted, "EncryptedContent");
   const body = build(NAMESPACE, "Body", [open, content]);
   const signature = await sign(owner.signingKey, canonical(body));
   const children = [body, writeSignature(NAMESPACE, signature, "OwnerSignature")];

@@ -1,5 +1,13 @@
 // Key protectors: a transport key wrapped for the owner and for each guardian, signed by the owner ([MS-KPS] 2.2.2.3).
-import { KEY_SIZE, authenticate, hkdfMethod, hkdfSha256, sign, unwrapTransportKey, wrapTransportKey } from "./algorithms.js";
+import {
+  KEY_SIZE,
+  authenticate,
+  hkdfMethod,
+  hkdfSha256,
+  sign,
+  unwrapTransportKey,
+  wrapTransportKey,
+} from "./algorithms.js";
 import { KPS_NAMESPACE, writeEncryptedData, writeKeyDerivation, writeSignature } from "./elements.js";
 import { random, same, utf8, wipe } from "./octets.js";
 import { Refusal } from "./refusal.js";
@@ -28,7 +36,9 @@ export async function newProtector(owner, guardians) {
   }
   const transportKey = random(KEY_SIZE);
   const written = [];
-  for (const [id, guardian] of everyone.entries()) written.push(await wrapping(String(id), guardian, owner, transportKey));
+  for (const [id, guardian] of everyone.entries()) {
+    written.push(await wrapping(String(id), guardian, owner, transportKey));
+  }
   return { protector: await seal(written, transportKey, owner.signingKey), transportKey };
 }
 

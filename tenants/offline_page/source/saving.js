@@ -14,7 +14,8 @@ export function saveLink(label, name, octets, saved = () => {}) {
 /** The bytes of a chosen file, at most `limit`. Throws a Refusal. */
 export async function readFile(file, limit) {
   if (file.size > limit) {
-    throw new Refusal("file-too-large", `${file.name} has more than ${limit / 1024} KiB.`, "Check that it is the right file.");
+    const sentence = `${file.name} has more than ${limit / 1024} KiB.`;
+    throw new Refusal("file-too-large", sentence, "Check that it is the right file.");
   }
   try {
     return new Uint8Array(await file.arrayBuffer());

@@ -1,4 +1,4 @@
-// SSH keys in shielding data: the guest's host key (Ed25519, OpenSSH's private key format) and the keys that may sign in.
+// SSH keys in shielding data: the guest's host key (Ed25519, in OpenSSH's own format) and the keys that may sign in.
 import { base64, concat, fromBase64, random, same, sha256, textOf, utf8, wipe } from "./octets.js";
 import { Refusal } from "./refusal.js";
 
@@ -19,17 +19,19 @@ export async function newHostKey() {
   const publicKey = await publicOf(seed);
   const blob = publicBlob(publicKey);
   const check = random(4);
-  const open = concat(check, check, string(utf8(TYPE)), string(publicKey), string(concat(seed, publicKey)), string(new Uint8Array()));
+  const empty = string(new Uint8Array());
+  const pair = concat(string(publicKey), string(concat(seed, publicKey)));
+  const open = concat(check, check, string(utf8(TYPE)), pair, empty);
   const padding = Uint8Array.from({ length: (BLOCK - (open.length % BLOCK)) % BLOCK }, (_, at) => at + 1);
   const none = string(utf8("none"));
-  const whole = concat(MAGIC, none, none, string(new Uint8Array()), uint32(1), string(blob), string(concat(open, padding)));
+  const whole = concat(MAGIC, none, none, empty, uint32(1), string(blob), string(concat(open, padding)));
   const body = base64(whole).match(/.{1,70}/g).join("\n");
   const file = utf8(`${BEGIN}\n${body}\n${END}\n`);
-  wipe(seed, open, whole);
+  wipe(seed, pair, open, whole);
   return { file, line: lineOf(blob) };
 }
 
-/** The public half of a private key file, as `ssh-ed25519 AAAA…`. Throws a Refusal unless it is an open Ed25519 key. */
+/** The public half of an open Ed25519 private key file, as `ssh-ed25519 AAAA…`. Throws a Refusal. */
 export async function hostKeyLine(file) {
   const parts = readPrivateKey(file);
   const seed = parts.secret.slice(0, 32);

@@ -15,7 +15,9 @@ export function parseDocument(octets, { namespace, name, limit }) {
     throw new Refusal("document-too-large", `The file has ${octets.length} bytes; at most ${limit} are allowed.`);
   }
   const text = textOf(octets, `This is not a ${name} document; it is not text.`);
-  if (!/^[ \t\r\n]*</.test(text)) throw new Refusal("wrong-root", `This is not a ${name} document; it is not XML at all.`);
+  if (!/^[ \t\r\n]*</.test(text)) {
+    throw new Refusal("wrong-root", `This is not a ${name} document; it is not XML at all.`);
+  }
   refuseMarkup(text);
   const root = parsed(text);
   if (root.localName !== name || root.namespaceURI !== namespace) {
@@ -156,7 +158,9 @@ export function elementText(element) {
 export function elementBytes(element, { most, least = 1 }) {
   const name = element.localName;
   const text = elementText(element);
-  if (text.length > Math.ceil(most / 3) * 4) throw new Refusal("value-too-long", `${name} holds more than ${most} bytes.`);
+  if (text.length > Math.ceil(most / 3) * 4) {
+    throw new Refusal("value-too-long", `${name} holds more than ${most} bytes.`);
+  }
   const value = fromBase64(text);
   if (!value) throw new Refusal("not-base64", `${name} is not base64 in its canonical form.`);
   if (value.length < least || value.length > most) {

