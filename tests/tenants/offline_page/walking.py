@@ -7,8 +7,12 @@ from pathlib import Path
 
 from playwright.sync_api import Download, Page, expect
 
+from hgs.keyprotection.certificates import grouped
+from tests.hgs.keyprotection.guardians import communications
+
 PASSPHRASE = "correct horse – battery"
 PASSWORD = "canary-password-4711"
+METADATA, CATALOG, OWNER = "fabric-guardian.xml", "debian.vsc", "owner.guardian"
 SLOW = 120_000
 """Milliseconds. Two RSA keys of 3072 bits may take long on a busy machine."""
 
@@ -81,3 +85,16 @@ class Walk:
         expect(self.page.locator(f"#{name}")).to_be_focused()
         expect(self.page.locator(f"#{name}")).to_have_attribute("aria-invalid", "true")
         return place.inner_text()
+
+
+def prepared(walk: Walk) -> None:
+    """All but the owner is given."""
+    walk.add_guardian(walk.folder / METADATA, grouped(communications().fingerprint))
+    walk.add_catalog(walk.folder / CATALOG)
+    walk.set_password()
+
+
+def with_owner(walk: Walk) -> Walk:
+    walk.open_owner(walk.folder / OWNER)
+    prepared(walk)
+    return walk
