@@ -48,7 +48,7 @@ def opened_by_guardian(path: Path) -> ShieldingSecrets:
 
 def test_a_new_owner_and_its_file_are_those_of_the_command_line(walk: Walk, requests: list[Request]) -> None:
     owner_path = walk.make_owner("Contoso")
-    prepared(walk)
+    prepared(walk, PASSWORD)
     path = walk.make("web.pdk")
     keys = parse_owner_guardian(owner_path.read_bytes()).unlock(Secret(PASSPHRASE.encode()))
     pdk = parse_pdk(path.read_bytes())
@@ -142,7 +142,7 @@ def test_an_owner_of_the_command_line_gives_everything_there_is(walk: Walk) -> N
 
 def test_no_secret_stays_in_the_page_or_reaches_the_files_in_the_clear(walk: Walk) -> None:
     owner_path = walk.make_owner()
-    prepared(walk)
+    prepared(walk, PASSWORD)
     path = walk.make()
     fields = "[...document.querySelectorAll('input[type=password]')].map((field) => field.value)"
     assert set(walk.page.evaluate(fields)) == {""}
@@ -157,7 +157,7 @@ def test_no_secret_stays_in_the_page_or_reaches_the_files_in_the_clear(walk: Wal
 def test_two_files_made_one_after_the_other_share_nothing_secret(walk: Walk) -> None:
     with_owner(walk)
     first = parse_pdk(walk.make("one.pdk").read_bytes())
-    walk.set_password()
+    walk.use_answer_file()
     second = parse_pdk(walk.make("two.pdk").read_bytes())
     assert unwrap(first.protector, lab()).value != unwrap(second.protector, lab()).value
     keys = [open_pdk(pdk, unwrap(pdk.protector, lab())).ssh_host_key for pdk in (first, second)]

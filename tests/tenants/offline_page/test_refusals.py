@@ -138,7 +138,6 @@ def test_contents_that_no_host_could_use_are_refused(walk: Walk) -> None:
     assert "at most 384 KiB" in walk.problem("other-file")  # with the host key it is too much
     walk.page.get_by_role("button", name="Remove large").click()
     (walk.folder / "answers").write_text('GF_COMPUTER_NAME="@Nonsense@"\n')
-    walk.page.get_by_label("Use my own").first.check()
     walk.page.get_by_label("Answer file", exact=True).set_input_files(walk.folder / "answers")
     walk.press_make()
     assert "@Nonsense@" in walk.problem("answer-file")
