@@ -32,6 +32,7 @@ from tenants.cli.files import read_limited, read_secret_line, read_text, write_f
 from tenants.cli.guardian import STORE_OPTION
 from tenants.cli.guardian_store import store_from
 from tenants.cli.owner import EXISTING, WRITABLE, ask_secret, unlock_owner
+from tenants.cli.pdk_page import page
 from tenants.cli.trust import RULES, describe, find_guardian, qualifier_from_catalog, qualifier_from_text, read_catalog
 
 POLICIES = {"shielded": Policy.SHIELDED, "encryption-supported": Policy.ENCRYPTION_SUPPORTED}
@@ -40,6 +41,9 @@ POLICIES = {"shielded": Policy.SHIELDED, "encryption-supported": Policy.ENCRYPTI
 @click.group()
 def pdk() -> None:
     """Shielding data files: the secrets of new shielded virtual machines, sealed to the guardians you trust."""
+
+
+pdk.add_command(page)
 
 
 @pdk.command()

@@ -18,6 +18,7 @@ from portal.web.views import CommandView, Empty, Fact, FactGroup, ObjectDetailVi
 from tenants.commands.shielding_data import remove_shielding_data, upload_shielding_data
 from tenants.matching import fits
 from tenants.models import ShieldingData
+from tenants.offline_page.build import offline_page
 from tenants.policy import decide_remove_shielding_data
 from tenants.selectors.rollover import outdated_files, with_outdated
 from tenants.selectors.scope import current_subscription
@@ -72,7 +73,7 @@ class ShieldingDataList(ObjectListView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         templates = TemplateDisk.objects.visible_to(self.actor)
-        return super().get_context_data(templates=templates, **kwargs)
+        return super().get_context_data(templates=templates, offline_page=offline_page(), **kwargs)
 
 
 class ShieldingDataPage(ObjectDetailView):
@@ -119,7 +120,7 @@ class ShieldingDataPage(ObjectDetailView):
 
 class UploadForm(forms.Form):
     file = forms.FileField(
-        label="Shielding data file", help_text="The .pdk file that gf pdk new wrote, at most 2 MiB.",
+        label="Shielding data file", help_text="The .pdk file from gf pdk new or from the offline page, at most 2 MiB.",
         widget=forms.FileInput(attrs={"accept": ".pdk,.xml", "data-max-bytes": str(2 << 20)}),
     )  # fmt: skip
     name = forms.CharField(max_length=63, help_text="How you want to find it in lists.")

@@ -6,6 +6,7 @@ from tenants.web import (
     key_account,
     key_protector,
     networks,
+    offline_page,
     revocations,
     rollover,
     shielding_data,
@@ -41,6 +42,8 @@ urlpatterns: list[URLPattern] = [
     path("shielding-data/", shielding_data.ShieldingDataList.as_view(), name="shielding-data"),
     path("shielding-data/new/", shielding_data.ShieldingDataNew.as_view(), name="shielding-data-new"),
     path("shielding-data/guardian/", shielding_data.GuardianPage.as_view(), name="guardian"),
+    path("shielding-data/offline/", offline_page.view, name="offline-page"),
+    path("shielding-data/offline/shielding-data.html", offline_page.download, name="offline-page-file"),
     path("shielding-data/<uuid:pk>/", shielding_data.ShieldingDataPage.as_view(), name="shielding-data-file"),
     path(
         "shielding-data/<uuid:pk>/remove/", shielding_data.ShieldingDataRemove.as_view(), name="shielding-data-remove"
