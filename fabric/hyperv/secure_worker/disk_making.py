@@ -82,9 +82,12 @@ _maker: _Maker | None = None
 """What this process works with; set in forked processes alone, so that nothing secret passes through a pipe."""
 
 
-def make_disk(disk: OpenDisk, target: int, parts: Sequence[Part], report: Report) -> dict[Role, tuple[bytes, ...]]:
+def make_disk(
+    disk: OpenDisk, target: int, parts: Sequence[Part], report: Report, meanwhile: Callable[[], None] = lambda: None
+) -> dict[Role, tuple[bytes, ...]]:
     """Write the parts to the open file `target` (of its full length already); gives each part's leaves.
 
+    `meanwhile` is done once the work has begun, beside it.
     Raises `HostError` where the machine fails, EOFError and ValueError for a disk shorter than its parts, OSError.
     """
     chunks = [(index, at) for index, part in enumerate(parts) for at in range(0, part.length, CHUNK)]
@@ -92,7 +95,9 @@ def make_disk(disk: OpenDisk, target: int, parts: Sequence[Part], report: Report
     leaves: dict[Role, bytearray] = {part.role: bytearray() for part in parts}
     with _processes(disk, target, parts) as pool:
         try:
-            for (index, at), found in zip(chunks, pool.map(_carry_out, chunks), strict=True):
+            coming = pool.map(_carry_out, chunks)
+            meanwhile()
+            for (index, at), found in zip(chunks, coming, strict=True):
                 leaves[parts[index].role] += found
                 done += min(CHUNK, parts[index].length - at)
                 report(done, total)
@@ -111,7 +116,8 @@ def _split(leaves: bytearray) -> tuple[bytes, ...]:
 
 @contextmanager
 def _processes(disk: OpenDisk, target: int, parts: Sequence[Part]) -> Iterator[ProcessPoolExecutor]:
-    count = min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
+    # Twice as many as cores: while one waits for the disk, another computes.
+    count = min(2 * len(os.sched_getaffinity(0)), _MOST_PROCESSES)
     arguments = (disk, target, parts)
     pool = ProcessPoolExecutor(count, mp_context=get_context("fork"), initializer=_begin, initargs=arguments)
     try:

@@ -36,13 +36,12 @@ class DiskPlan:
             for role, (start, length) in self.template.items()
         )
 
-    def write_frame(self, target: int, header: bytes) -> None:
-        """Give the open file its length, and write what is not copied: the table and the encryption header."""
+    def write_frame(self, target: int) -> None:
+        """Give the open file its length, and write the partition table, which is not copied."""
         primary, backup = self.table.serialise()
         os.ftruncate(target, self.table.disk_length)
         os.pwrite(target, primary, 0)
         os.pwrite(target, backup, self.table.disk_length - len(backup))
-        os.pwrite(target, header, self.system.offset)
 
 
 def plan_disk(disk: OpenDisk, catalog: SignedCatalog, new_id: Callable[[], UUID]) -> DiskPlan:

@@ -75,12 +75,15 @@ def _make(
     """Write the VM's disk: in one pass what was verified, then the files into it. Raises `DiskChanged` and others."""
     progress("verify-template", 0, "Comparing the template disk with its catalog, and encrypting it")
     volume_key = Secret(os.urandom(KEY_LENGTH))
-    header = luks.format_header(volume_key, passphrase)
     parts = plan.parts(volume_key)
     with (order.folder / vm_folder.DISK).open("x+b") as stream:
         target = stream.fileno()
-        plan.write_frame(target, header)
-        leaves = make_disk(disk, target, parts, partial(_tell_verified, progress))
+        plan.write_frame(target)
+
+        def write_header() -> None:
+            os.pwrite(target, luks.format_header(volume_key, passphrase), plan.system.offset)
+
+        leaves = make_disk(disk, target, parts, partial(_tell_verified, progress), write_header)
         catalog.check_volumes(leaves)
         progress("specialise", 0, "Placing the shielding data into the OS volume")
         system = next(part for part in parts if part.role is Role.OPERATING_SYSTEM)

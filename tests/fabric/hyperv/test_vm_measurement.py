@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,15 @@ def test_a_signature_list_has_the_form_of_the_uefi_specification() -> None:
     assert int.from_bytes(allowed[16:20], "little") == len(allowed)
     assert int.from_bytes(allowed[24:28], "little") == 16 + 10
     assert allowed[44:] == b"c" * 10
+
+
+def test_the_firmwares_variables_are_written_as_the_library_writes_them(tmp_path: Path) -> None:
+    from virt.firmware.varstore import edk2
+
+    certificate = secure_boot.throwaway_platform_certificate("web01", datetime.now(UTC))
+    target = tmp_path / "variables.fd"
+    secure_boot.write_variable_store(secure_boot.variables_for(certificate, certificate), target)
+    store = edk2.Edk2VarStore(str(target))
+    found = store.get_varlist()
+    assert {"PK", "KEK", "db", "dbx", "SecureBootEnable"} <= set(found)
+    assert store.bytes_varstore(found) == target.read_bytes()
