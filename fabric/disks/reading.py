@@ -40,6 +40,15 @@ class OpenDisk:
         begin = min(start, self.layout.length)
         return self.read(begin, min(length, self.layout.length - begin))
 
+    def read_into(self, start: int, buffer: memoryview) -> None:
+        """Fill a buffer with the bytes from `start` on; they stay, whatever becomes of the file. Raises as `read`."""
+        for piece in self.layout.pieces(start, len(buffer)):
+            with buffer[piece.start - start : piece.start - start + piece.length] as part:
+                if piece.place is None:
+                    part[:] = bytes(piece.length)
+                elif os.preadv(self.descriptor, [part], piece.place) != piece.length:
+                    raise EOFError("the disk's file is shorter than its layout says")
+
     def _bytes(self, piece: Piece) -> bytes:
         if piece.place is None:
             return bytes(piece.length)
@@ -136,15 +145,13 @@ def _done(leaves: Future[bytes] | bytes) -> bytes:
 
 def _leaves(disk: OpenDisk, start: int, length: int) -> bytes:
     with disk.window(start, length) as view:
-        return leaves_of(view, length)
+        return zero_leaves(length) if view is None else leaves_of(view)
 
 
-def leaves_of(view: memoryview | None, length: int) -> bytes:
-    """The leaves of `length` bytes that begin at a block; `view` is None for zeros."""
-    if view is None:
-        return zero_leaves(length)
+def leaves_of(view: memoryview) -> bytes:
+    """The leaves of bytes that begin at a block."""
     leaves = bytearray()
-    for at in range(0, length, BLOCK_LENGTH):
+    for at in range(0, len(view), BLOCK_LENGTH):
         with view[at : at + BLOCK_LENGTH] as block:
             leaves += leaf_hash(block)
     return bytes(leaves)

@@ -1,6 +1,6 @@
 """Makes a VM's disk from a template in one pass: each byte that is read is hashed and, encrypted or not, written.
 
-Some processes share the work, forked from the secure worker and shut off as it is. Each maps a few mebibytes of the
+Some processes share the work, forked from the secure worker and shut off as it is. Each holds a few mebibytes of the
 template at a time, so that memory does not grow with the disk. What is written while the hashes are still coming in is
 worth nothing until the catalog has agreed with all of them: the caller throws the disk away otherwise.
 """
@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Final
 
-from fabric.disks.blocks import BLOCK_LENGTH, HASH_LENGTH
+from fabric.disks.blocks import BLOCK_LENGTH, HASH_LENGTH, leaf_hash
 from fabric.disks.catalog import Role
-from fabric.disks.reading import OpenDisk, leaves_of
+from fabric.disks.reading import OpenDisk
 from fabric.hyperv.errors import HostError
 from fabric.hyperv.sector_cipher import SPARE, sector_cipher
 from hgs.keyprotection.secret import Secret
@@ -58,24 +58,34 @@ class _Maker:
         self._parts = parts
         self._ciphers = [sector_cipher(part.volume_key) if part.volume_key else None for part in parts]
         self._direct = _unbuffered(target)
-        self._ciphertext = mmap.mmap(-1, CHUNK + SPARE)  # on a page of its own, as unbuffered writes want it
-        self._zeros = memoryview(bytes(CHUNK))
+        self._plaintext = mmap.mmap(-1, BLOCK_LENGTH)
+        self._written = mmap.mmap(-1, CHUNK + SPARE)  # on pages of its own, as unbuffered writes want it
+        self._zeros = memoryview(bytes(BLOCK_LENGTH))
 
     def carry_out(self, index: int, at: int) -> bytes:
         """Hash and write one chunk of a part; gives its leaves."""
         part, cipher = self._parts[index], self._ciphers[index]
         length = min(CHUNK, part.length - at)
-        with self._disk.window(part.start + at, length) as view:
-            leaves = leaves_of(view, length)
-            if part.target is None:
-                return leaves
+        out, leaves = memoryview(self._written), bytearray()
+        for begin in range(0, length, BLOCK_LENGTH):
+            size = min(BLOCK_LENGTH, length - begin)
+            plaintext = self._read(part.start + at + begin, size)
+            leaves += leaf_hash(plaintext)
             if cipher is not None:
-                out = memoryview(self._ciphertext)
-                cipher.encrypt(at, self._zeros[:length] if view is None else view, out)
-                _write(self._direct, out[:length], part.target + at)
-            elif view is not None:  # zeros are there already
-                _write(self._target, view, part.target + at)
-        return leaves
+                cipher.encrypt(at + begin, plaintext, out[begin:])
+            else:
+                out[begin : begin + size] = plaintext
+        if part.target is not None:
+            _write(self._direct if cipher else self._target, out[:length], part.target + at)
+        return bytes(leaves)
+
+    def _read(self, start: int, length: int) -> memoryview:
+        """Into memory of this process first: what is hashed and what is written are the same bytes."""
+        if self._disk.layout.is_zero(start, length):
+            return self._zeros[:length]
+        block = memoryview(self._plaintext)[:length]
+        self._disk.read_into(start, block)
+        return block
 
 
 _maker: _Maker | None = None

@@ -28,6 +28,7 @@ from fabric.hyperv.secure_worker.file_placing import place_files
 from fabric.hyperv.secure_worker.orders import Progress, ProvisionOrder, Release
 from fabric.hyperv.secure_worker.release import asked, roll
 from fabric.hyperv.secure_worker.specialisation import check_kind, specialised_files
+from fabric.hyperv.secure_worker.verified_volume import VerifiedVolume
 from fabric.hyperv.state import write_whole
 from fabric.hyperv.system_tools import run_tool
 from fabric.shielding.pdk import PDK_MAX, Pdk, ShieldingSecrets, open_pdk, parse_pdk
@@ -88,11 +89,9 @@ def _make(
         progress("specialise", 0, "Placing the shielding data into the OS volume")
         system = next(part for part in parts if part.role is Role.OPERATING_SYSTEM)
 
-        def read(offset: int, length: int) -> bytes:
-            return disk.read(system.start + offset, min(length, system.length - offset))
-
-        check_kind(files, file_system_of(read))
-        changes = place_files(read, system.length, files)
+        volume = VerifiedVolume(disk, catalog.catalog.volume(Role.OPERATING_SYSTEM))
+        check_kind(files, file_system_of(volume.read))
+        changes = place_files(volume.read, system.length, files)
         progress("encrypt", 0, "Encrypting what was placed there")
         patch(target, system, changes)
         progress("encrypt", 50, "Waiting until the disk is stored")
