@@ -120,6 +120,11 @@ def substitute(text: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda match: values[match.group()], text)
 
 
+def looks_like_placeholder(text: str) -> bool:
+    """Whether a text that is meant as it is would be taken for a substitution string."""
+    return _PLACEHOLDER.search(text) is not None
+
+
 def missing_values(needed: Iterable[str], values: Container[str]) -> tuple[str, ...]:
     """The substitution strings for which there is no value, in the order given."""
     return tuple(name for name in needed if name not in values)
