@@ -179,7 +179,7 @@ def test_names_with_a_role_have_their_own_option(desk: Desk, argument: str) -> N
 
 
 def test_an_own_answer_file_is_used_as_it_is(desk: Desk) -> None:
-    desk.done("pdk", "answer-file", "--admin-password-file", desk.path("password"), "-o", desk.path("answers"))
+    desk.done("answer-file", "new", "linux", "--admin-password-file", desk.path("password"), "-o", desk.path("answers"))
     text = (desk.folder / "answers").read_text().replace("@TimeZone@", "Europe/Berlin")
     (desk.folder / "answers").write_text(text)
     arguments = (
