@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from tenants.cli.pdk.change import change
-from tenants.cli.pdk.new import new
+from tenants.cli.pdk.changing import change
+from tenants.cli.pdk.creating import new
 from tenants.cli.pdk.showing import inspect, test
 
 

@@ -36,8 +36,10 @@ def parse_choices(text: str, base: Path) -> Choices:
     """The choices in a TOML text whose paths are relative to `base`. Raises CliError naming the key."""
     try:
         found = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise CliError(f"The file of choices is not TOML: {error or 'nested too deeply'}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise CliError(f"The file of choices is not TOML: {error}") from None
+    except RecursionError:
+        raise CliError("The file of choices is nested too deeply.") from None
     _check_keys(found, _KEYS)
     return Choices(**{key.replace("-", "_"): _value(key, value, base) for key, value in found.items()})
 

@@ -68,7 +68,8 @@ def test(
     """
     if catalog is None and not values:
         raise click.UsageError("say what to test it with: --catalog FILE, --value NAME=VALUE, or both")
-    parsed, record = parse_pdk(read_limited(file, PDK_MAX)), {}
+    parsed = parse_pdk(read_limited(file, PDK_MAX))
+    record: dict[str, Any] = {}
     if catalog is not None:
         record |= _test_disk(parsed, read_catalog(catalog), output)
     if values:

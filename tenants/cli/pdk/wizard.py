@@ -13,6 +13,8 @@ from typing import Final
 
 import click
 
+from fabric.disks.errors import DiskError
+from fabric.shielding.errors import ShieldingError
 from hgs.keyprotection.certificates import grouped
 from portal.cli.failure import CliError
 from tenants.cli.files import write_file
@@ -159,11 +161,8 @@ def _with_rule(catalog: Path) -> TrustedDisk | None:
 
     try:
         found = TrustedDisk(catalog).resolve()
-    except Exception as error:
-        message = getattr(error, "message", None)
-        if message is None:
-            raise
-        say(f"  {message}")
+    except (DiskError, ShieldingError, CliError) as error:
+        say(f"  {error.message}")
         return None
     say(f"  {found.disk_name}, version {found.version}, signed by {grouped(found.signer_fingerprint.hex())}")
     rules = [("equals", "exactly"), ("greater-than", "newer than"), ("greater-than-or-equals", "or newer than")]

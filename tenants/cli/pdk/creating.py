@@ -50,8 +50,7 @@ from tenants.cli.trust import RULES, qualifier_from_text
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 @STORE_OPTION
 @output_option
-@click.pass_context
-def new(context: click.Context, source: Path | None, wizard: bool, force: bool, output: Format, **given: Any) -> None:
+def new(source: Path | None, wizard: bool, force: bool, output: Format, **given: Any) -> None:
     """Make a shielding data file.
 
     It may be uploaded to any portal: only a host that your guardians' Host Guardian Service finds healthy can open
@@ -59,7 +58,7 @@ def new(context: click.Context, source: Path | None, wizard: bool, force: bool, 
     """
     choices = (read_choices(source) if source else Choices()).overridden_by(_from_flags(**given))
     entered = Entered()
-    if wizard or _nothing_given(context):
+    if wizard or _nothing_given(click.get_current_context()):
         from tenants.cli.pdk.wizard import ask_choices
 
         choices, entered, force = ask_choices(choices, force)
@@ -74,7 +73,11 @@ def new(context: click.Context, source: Path | None, wizard: bool, force: bool, 
 
 def _nothing_given(context: click.Context) -> bool:
     named = any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in context.params)
-    return not named and sys.stdin.isatty()
+    return not named and _on_a_terminal()
+
+
+def _on_a_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _from_flags(
