@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Final
 
 from fabric.shielding.errors import AnswerFileError
@@ -26,6 +26,7 @@ _PLACEHOLDER: Final = re.compile(r"@[A-Za-z][A-Za-z0-9]*(?:-[0-9]+)*@")
 _COMPUTER_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _TIME_ZONE: Final = re.compile(r"[A-Za-z0-9(][A-Za-z0-9 ._+()-]*(?:/[A-Za-z0-9(][A-Za-z0-9 ._+()-]*)*")
 _PRODUCT_KEY: Final = re.compile(r"[A-Z0-9]{5}(?:-[A-Z0-9]{5}){4}")
+_LOCALE: Final = re.compile(r"(?:C|[a-z]{2,3}(?:_[A-Z]{2})?)\.UTF-8(?:@[a-z]{1,16})?")
 _MAC: Final = re.compile(r"[0-9A-F]{2}(?:-[0-9A-F]{2}){5}|[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 
 
@@ -119,6 +120,16 @@ def substitute(text: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda match: values[match.group()], text)
 
 
+def looks_like_placeholder(text: str) -> bool:
+    """Whether a text that is meant as it is would be taken for a substitution string."""
+    return _PLACEHOLDER.search(text) is not None
+
+
+def missing_values(needed: Iterable[str], values: Container[str]) -> tuple[str, ...]:
+    """The substitution strings for which there is no value, in the order given."""
+    return tuple(name for name in needed if name not in values)
+
+
 def check_answer_file(text: str) -> None:
     """Raise AnswerFileError unless this is an answer file: the Linux form, or well-formed XML (unattend.xml)."""
     if len(text.encode()) > ANSWER_FILE_MAX:
@@ -159,6 +170,9 @@ LINUX_KEYS: Final[Mapping[str, Callable[[str], bool]]] = {
     "GF_IP4_ADDRESS": _is("@IP4Addr-1@"),
     "GF_IP4_GATEWAY": _is("@NextHop-1-1@"),
     "GF_DNS": _is("@DnsAddr-1-1@"),
+    "GF_IP6_ADDRESS": _is("@IP6Addr-1@"),
+    "GF_IP6_GATEWAY": _is("@NextHop-1-2@"),
+    "GF_LOCALE": _matches(_LOCALE),
 }
 """The keys a Linux answer file may have, each with its validator; a value may be the placeholder for itself."""
 

@@ -1,7 +1,7 @@
 """What is encrypted in shielding data: the answer file and other files.
 
-<ShieldingContent Version="1">         namespace urn:open-guarded-fabric:shielding-data:1
-  <AnswerFile/>                         base64 of UTF-8 text
+<ShieldingContent Version="1">         namespace urn:open-guarded-fabric:shielding-data:1, in files of every version
+  <AnswerFile/>                         base64 of UTF-8 text; empty for none
   <File Name="authorized_keys"/>…       base64, sorted by name
 </ShieldingContent>
 """
@@ -14,17 +14,24 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from fabric.shielding.answerfile import ANSWER_FILE_MAX, check_answer_file
+from fabric.shielding.answerfile import ANSWER_FILE_MAX, check_answer_file, placeholders
 from fabric.shielding.errors import ShieldingContentError, refusing
-from fabric.shielding.pdk_form import CONTENT_MAX, NAMESPACE
+from fabric.shielding.pdk_form import CONTENT_MAX
 from hgs.keyprotection.secret import Secret
 from hgs.wire import xmlform
 from hgs.wire.xmlform import Element, Fields, XmlFormError
 
+NAMESPACE: Final = "urn:open-guarded-fabric:shielding-data:1"
 OTHER_FILES_MAX: Final = 384 * 1024
+CONFIGURATION_SCRIPT_MAX: Final = 64 * 1024
 FILES_MAX: Final = 64
 SSH_HOST_KEY: Final = "ssh_host_ed25519_key"
 AUTHORIZED_KEYS: Final = "authorized_keys"
+CONFIGURATION_SCRIPT: Final = "configuration-script"
+RDP_CERTIFICATE: Final = "rdp_certificate.pfx"
+RDP_PASSWORD: Final = "rdp_certificate.password"  # noqa: S105 - the name of a file
+ROLES: Final = (SSH_HOST_KEY, AUTHORIZED_KEYS, CONFIGURATION_SCRIPT, RDP_CERTIFICATE, RDP_PASSWORD)
+"""Names of files that mean something to the guest; any other file is only copied."""
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -32,8 +39,9 @@ _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 class ShieldingSecrets:
     """The opened content. Answer file and files print as `<secret>` or not at all.
 
-    `answer_file` is UTF-8 text; `other_files` maps names to contents, among them `ssh_host_ed25519_key` (OpenSSH
-    private key) and `authorized_keys` where the owner gave them.
+    `answer_file` is UTF-8 text, empty if there is none; `other_files` maps names to contents, among them those of
+    `ROLES` where the owner gave them: `ssh_host_ed25519_key` (OpenSSH private key), `authorized_keys`,
+    `configuration-script`, `rdp_certificate.pfx` (PKCS #12) and `rdp_certificate.password`.
     """
 
     answer_file: Secret
@@ -53,10 +61,25 @@ class ShieldingSecrets:
         return self.other_files.get(AUTHORIZED_KEYS)
 
     @property
+    def configuration_script(self) -> Secret | None:
+        """What the guest runs once, after its answer file was applied."""
+        return self.other_files.get(CONFIGURATION_SCRIPT)
+
+    @property
+    def rdp_certificate(self) -> tuple[Secret, Secret] | None:
+        """The guest's RDP certificate, PKCS #12, and its password."""
+        pfx, password = self.other_files.get(RDP_CERTIFICATE), self.other_files.get(RDP_PASSWORD)
+        return None if pfx is None or password is None else (pfx, password)
+
+    @property
     def named_files(self) -> dict[str, Secret]:
-        """All other files but the two with a role."""
-        roles = (SSH_HOST_KEY, AUTHORIZED_KEYS)
-        return {name: value for name, value in self.other_files.items() if name not in roles}
+        """All other files but those with a role."""
+        return {name: value for name, value in self.other_files.items() if name not in ROLES}
+
+    @property
+    def substitution_strings(self) -> tuple[str, ...]:
+        """The answer file's placeholders, sorted, each once."""
+        return tuple(sorted(placeholders(self.answer_file.reveal().decode())))
 
 
 def _check(secrets: ShieldingSecrets) -> None:
@@ -64,7 +87,20 @@ def _check(secrets: ShieldingSecrets) -> None:
         text = secrets.answer_file.reveal().decode()
     except UnicodeDecodeError:
         raise ShieldingContentError("answer-file", "The answer file is not UTF-8 text.") from None
-    check_answer_file(text)
+    if text:
+        check_answer_file(text)
+    _check_names(secrets)
+    _check_roles(secrets)
+    total = sum(len(value) for value in secrets.other_files.values())
+    if total > OTHER_FILES_MAX:
+        raise ShieldingContentError(
+            "files-too-large",
+            f"The files have {total} bytes together; at most {OTHER_FILES_MAX // 1024} KiB are allowed.",
+            "Leave out large files and fetch them from inside the VM.",
+        )
+
+
+def _check_names(secrets: ShieldingSecrets) -> None:
     if len(secrets.other_files) > FILES_MAX:
         raise ShieldingContentError("too-many-files", f"Shielding data holds at most {FILES_MAX} files.")
     for name in secrets.other_files:
@@ -76,12 +112,21 @@ def _check(secrets: ShieldingSecrets) -> None:
             )
     if len({name.lower() for name in secrets.other_files}) != len(secrets.other_files):
         raise ShieldingContentError("file-name", "Two files in the shielding data have the same name.")
-    total = sum(len(value) for value in secrets.other_files.values())
-    if total > OTHER_FILES_MAX:
+
+
+def _check_roles(secrets: ShieldingSecrets) -> None:
+    script = secrets.configuration_script
+    if script is not None and len(script) > CONFIGURATION_SCRIPT_MAX:
         raise ShieldingContentError(
-            "files-too-large",
-            f"The files have {total} bytes together; at most {OTHER_FILES_MAX // 1024} KiB are allowed.",
-            "Leave out large files and fetch them from inside the VM.",
+            "configuration-script",
+            f"The configuration script has {len(script)} bytes; {CONFIGURATION_SCRIPT_MAX // 1024} KiB is most.",
+            "Let the script fetch what it needs.",
+        )
+    if (RDP_CERTIFICATE in secrets.other_files) != (RDP_PASSWORD in secrets.other_files):
+        raise ShieldingContentError(
+            "rdp-certificate",
+            f"{RDP_CERTIFICATE} and {RDP_PASSWORD} belong together, and one of them is missing.",
+            "Give the RDP certificate as a PFX file together with its password.",
         )
 
 

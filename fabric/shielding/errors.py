@@ -35,6 +35,10 @@ class SpecializationKeysError(ShieldingError):
     """Specialization keys are malformed."""
 
 
+class RecoveryKeyError(ShieldingError):
+    """A recovery key escrow cannot be read, or not with what is at hand."""
+
+
 class QualifierError(ShieldingError):
     """A volume ID qualifier is malformed."""
 

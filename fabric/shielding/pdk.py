@@ -1,9 +1,10 @@
 """Shielding data files (PDK): made offline by a VM's owner, read by the fabric, opened on an attested host.
 
-Two parts. The public part (type, policy, key protector, volume ID qualifiers) can be read by anybody and changed by
-nobody: the owner's signature covers it and the encrypted part together. The encrypted part (answer file, other
-files) is under a key derived from the protector's transport key and bound to the public part as additional data, so a
-content can never be moved under another policy or other qualifiers.
+Two parts. The public part (type, policy, key protector, volume ID qualifiers, the names of the values it will ask for,
+the wish for a recovery key) can be read by anybody and changed by nobody: the owner's signature covers it and the
+encrypted part together. The encrypted part (answer file, other files) is under a key derived from the protector's
+transport key and bound to the public part as additional data, so a content can never be moved under another policy or
+other qualifiers.
 
 `parse_pdk` gives only what is authenticated by the owner *named in the file*. Whether that is the owner you mean is
 told by `owner_fingerprint`.
@@ -20,20 +21,24 @@ from fabric.shielding.pdk_form import (
     ADVICE,
     PDK_MAX,
     QUALIFIERS_MAX,
+    Declarations,
     PdkDocument,
     PdkType,
     Policy,
     PublicPart,
+    RecoveryKey,
     body_octets,
     parse_document,
     public_octets,
     serialise_document,
 )
-from fabric.shielding.viq import CatalogIdentity, Decision, VolumeIdQualifier, decide
+from fabric.shielding.purpose import decide_for_template
+from fabric.shielding.rdp import check_rdp_certificate
+from fabric.shielding.viq import CatalogIdentity, Decision, VolumeIdQualifier
 from hgs.keyprotection import algorithms, certificates
 from hgs.keyprotection.algorithms import RandomBytes
 from hgs.keyprotection.guardian import Guardian, GuardianKeys
-from hgs.keyprotection.ownership import open_as_owner
+from hgs.keyprotection.ownership import grant, open_as_owner, revoke
 from hgs.keyprotection.protector import (
     Protector,
     VerifiedProtector,
@@ -50,9 +55,12 @@ from hgs.keyprotection.transport_key import TransportKey
 __all__ = [
     "PDK_MAX",
     "Pdk",
+    "PdkChange",
     "PdkType",
     "Policy",
+    "RecoveryKey",
     "ShieldingSecrets",
+    "change_pdk",
     "open_pdk",
     "parse_pdk",
     "regrant_pdk",
@@ -86,8 +94,25 @@ class Pdk:
         return tuple(certificates.fingerprint(wrapping.signing_certificate) for wrapping in self.protector.guardians)
 
     def applies_to(self, identity: CatalogIdentity) -> Decision:
-        """Whether the owner trusts the template disk with this (verified) identity, and if not, why."""
-        return decide(self.qualifiers, identity)
+        """Whether a VM may be made from the template disk with this (verified) identity, and if not, why."""
+        return decide_for_template(self.type, self.qualifiers, identity)
+
+    @property
+    def version(self) -> int:
+        """The format's version."""
+        return self._document.public.version
+
+    @property
+    def substitution_strings(self) -> tuple[str, ...] | None:
+        """The placeholders that a VM's values will be asked for, sorted; None if the file does not say (Version 1)."""
+        declared = self._document.public.declared
+        return None if declared is None else declared.substitution_strings
+
+    @property
+    def escrows_recovery_key(self) -> bool:
+        """Whether the owner asks for a recovery key of each disk (`fabric.shielding.recovery`)."""
+        declared = self._document.public.declared
+        return declared is not None and declared.recovery_key is RecoveryKey.ESCROW
 
     def serialise(self) -> bytes:
         """The file's bytes."""
@@ -101,26 +126,57 @@ def write_pdk(
     qualifiers: Sequence[VolumeIdQualifier],
     secrets: ShieldingSecrets,
     random_bytes: RandomBytes,
+    *,
+    kind: PdkType = PdkType.FOR_SHIELDED_TEMPLATES,
+    recovery_key: RecoveryKey = RecoveryKey.ESCROW,
 ) -> bytes:
-    """A new shielding data file for shielded templates, with a fresh key protector and transport key.
+    """A new shielding data file, with a fresh key protector and transport key.
 
     Raises ShieldingContentError, GuardianError.
     """
-    if not 0 < len(qualifiers) <= QUALIFIERS_MAX:
+    _check_disks(kind, qualifiers)
+    _check_content(kind, secrets)
+    if not guardians:
+        raise _no_guardian()
+    if secrets.rdp_certificate is not None:
+        check_rdp_certificate(*secrets.rdp_certificate)
+    protector, transport_key = new_protector(owner, guardians, random_bytes)
+    declared = Declarations(secrets.substitution_strings, recovery_key)
+    public = PublicPart(kind, policy, serialise_protector(protector), tuple(qualifiers), declared)
+    return _seal(public, serialise_content(secrets), transport_key, owner, random_bytes)
+
+
+def _check_disks(kind: PdkType, qualifiers: Sequence[VolumeIdQualifier]) -> None:
+    if kind is PdkType.FOR_EXISTING_VMS:
+        if qualifiers:
+            raise ShieldingContentError(
+                "qualifiers",
+                "Shielding data for existing virtual machines names no template disks.",
+                "Leave them out, or make shielding data for shielded templates.",
+            )
+    elif not 0 < len(qualifiers) <= QUALIFIERS_MAX:
         raise ShieldingContentError(
             "qualifiers",
             f"Shielding data for templates names 1 to {QUALIFIERS_MAX} trusted template disks.",
             "Add at least one with --catalog or --qualifier.",
         )
-    if not guardians:
+
+
+def _check_content(kind: PdkType, secrets: ShieldingSecrets) -> None:
+    if kind is PdkType.FOR_SHIELDED_TEMPLATES and not len(secrets.answer_file):
         raise ShieldingContentError(
-            "no-guardian",
-            "Shielding data without a guardian opens on no host.",
-            "Name at least one guardian whose Host Guardian Service may release the keys.",
+            "answer-file",
+            "Shielding data for templates needs an answer file: it is all a new virtual machine is told.",
+            "Make one with gf answer-file new.",
         )
-    protector, transport_key = new_protector(owner, guardians, random_bytes)
-    public = PublicPart(PdkType.FOR_SHIELDED_TEMPLATES, policy, serialise_protector(protector), tuple(qualifiers))
-    return _seal(public, serialise_content(secrets), transport_key, owner, random_bytes)
+
+
+def _no_guardian() -> ShieldingContentError:
+    return ShieldingContentError(
+        "no-guardian",
+        "Shielding data without a guardian opens on no host.",
+        "Name at least one guardian whose Host Guardian Service may release the keys.",
+    )
 
 
 def _seal(
@@ -152,6 +208,53 @@ def regrant_pdk(
     return _seal(public, plaintext, transport_key, owner, random_bytes)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PdkChange:
+    """What an owner changes in a file; None stays as it is.
+
+    `add` are guardians to let in, `remove` fingerprints (SHA-256) of guardians' certificates to put out.
+    """
+
+    policy: Policy | None = None
+    qualifiers: Sequence[VolumeIdQualifier] | None = None
+    recovery_key: RecoveryKey | None = None
+    add: Sequence[Guardian] = ()
+    remove: Sequence[str] = ()
+
+
+def change_pdk(pdk: Pdk, owner: GuardianKeys, change: PdkChange, random_bytes: RandomBytes) -> bytes:
+    """A file of the newest version with the same type and content, the change made, under a fresh transport key.
+
+    Who could open the old file and is put out cannot open the new one. Raises GuardianError (not the owner, a guardian
+    that is there already or is not there), InvalidProtectorError, ShieldingError.
+    """
+    plaintext = _decrypt(pdk, open_as_owner(pdk.protector, owner))
+    secrets = parse_content(plaintext)
+    rolled, transport_key = roll(pdk.protector, owner, random_bytes)
+    verified = verify_protector(rolled)
+    for fingerprint in change.remove:
+        verified = verify_protector(revoke(verified, owner, fingerprint))
+    for guardian in change.add:
+        verified = verify_protector(grant(verified, owner, guardian))
+    if not verified.guardians:
+        raise _no_guardian()
+    public = _changed(pdk, change, secrets, serialise_protector(verified.protector))
+    _check_disks(public.type, public.qualifiers)
+    _check_content(public.type, secrets)
+    return _seal(public, plaintext, transport_key, owner, random_bytes)
+
+
+def _changed(pdk: Pdk, change: PdkChange, secrets: ShieldingSecrets, protector: bytes) -> PublicPart:
+    kept = RecoveryKey.ESCROW if pdk.escrows_recovery_key else RecoveryKey.NONE
+    return PublicPart(
+        pdk.type,
+        change.policy or pdk.policy,
+        protector,
+        pdk.qualifiers if change.qualifiers is None else tuple(change.qualifiers),
+        Declarations(secrets.substitution_strings, change.recovery_key or kept),
+    )
+
+
 def parse_pdk(data: bytes) -> Pdk:
     """Parse a file, verify its key protector and the owner's signature over everything. Raises ShieldingDataError."""
     document = parse_document(data)
@@ -171,9 +274,17 @@ def parse_pdk(data: bytes) -> Pdk:
 def open_pdk(pdk: Pdk, transport_key: TransportKey) -> ShieldingSecrets:
     """Decrypt the content with the transport key of the file's own protector (the ingress key of its release).
 
-    Raises ShieldingDataError when the key is not that one, ShieldingContentError when the content is malformed.
+    Raises ShieldingDataError when the key is not that one, or when the file declares other substitution strings than
+    the answer file has; ShieldingContentError when the content is malformed.
     """
-    return parse_content(_decrypt(pdk, transport_key))
+    secrets = parse_content(_decrypt(pdk, transport_key))
+    _check_content(pdk.type, secrets)
+    if pdk.substitution_strings not in (None, secrets.substitution_strings):
+        raise ShieldingDataError(
+            "substitution-strings", "The shielding data declares other substitution strings than its answer file has.",
+            ADVICE,
+        )  # fmt: skip
+    return secrets
 
 
 def _decrypt(pdk: Pdk, transport_key: TransportKey) -> Secret:

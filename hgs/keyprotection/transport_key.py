@@ -13,7 +13,7 @@ from hgs.keyprotection import algorithms
 from hgs.keyprotection.algorithms import KEY_SIZE, RandomBytes
 from hgs.keyprotection.secret import Secret
 
-Purpose = Literal["transport-key-signature", "shielding-data", "vm-state"]
+Purpose = Literal["transport-key-signature", "shielding-data", "vm-state", "recovery-key"]
 PURPOSES: Final[tuple[str, ...]] = get_args(Purpose)
 
 

@@ -8,7 +8,7 @@ from fabric.disks.filesystems import FileSystem
 from fabric.hyperv.errors import HostError
 from fabric.hyperv.spec import VmSpec
 from fabric.shielding.answerfile import check_answer_file, is_linux_answer_file, parse_linux_answer_file, substitute
-from fabric.shielding.content import AUTHORIZED_KEYS, SSH_HOST_KEY
+from fabric.shielding.content import ROLES
 from fabric.shielding.pdk import ShieldingSecrets
 from hgs.keyprotection.secret import Secret
 
@@ -31,8 +31,7 @@ def specialised_files(secrets: ShieldingSecrets, spec: VmSpec) -> dict[str, Secr
     parse_linux_answer_file(answers)
     files = {f"{_FOLDER}/unattend.env": Secret(answers.encode())}
     for name, contents in secrets.other_files.items():
-        with_role = name in (SSH_HOST_KEY, AUTHORIZED_KEYS)
-        files[f"{_FOLDER}/{name}" if with_role else f"{_FOLDER}/files/{name}"] = contents
+        files[f"{_FOLDER}/{name}" if name in ROLES else f"{_FOLDER}/files/{name}"] = contents
     return files
 
 

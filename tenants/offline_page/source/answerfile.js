@@ -24,6 +24,7 @@ const LINE = /^([A-Z][A-Z0-9_]*)="([^"\\`\u0000-\u001f\u007f]*)"$/;
 const COMPUTER_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
 const TIME_ZONE = /^[A-Za-z0-9(][A-Za-z0-9 ._+()-]*(?:\/[A-Za-z0-9(][A-Za-z0-9 ._+()-]*)*$/;
 const PASSWORD_HASH = /^\$6\$(?:rounds=[1-9][0-9]{3,8}\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{86}$/;
+const LOCALE = /^(?:C|[a-z]{2,3}(?:_[A-Z]{2})?)\.UTF-8(?:@[a-z]{1,16})?$/;
 const VALUE_MAX = 256;
 
 const isIp4 = (text) => /^(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?!$)|$)){4}$/.test(text);
@@ -44,6 +45,11 @@ function isIp4Interface(text) {
   return !rest.length && isIp4(address) && /^(?:[0-9]|[12][0-9]|3[0-2])$/.test(length ?? "");
 }
 
+function isIp6Interface(text) {
+  const [address, length, ...rest] = text.split("/");
+  return !rest.length && isIp6(address) && /^(?:[0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$/.test(length ?? "");
+}
+
 const or = (placeholder, validator) => (value) =>
   value === placeholder || (value.length > 0 && value.length <= VALUE_MAX && validator(value));
 
@@ -55,6 +61,9 @@ export const LINUX_KEYS = {
   GF_IP4_ADDRESS: or("@IP4Addr-1@", isIp4Interface),
   GF_IP4_GATEWAY: or("@NextHop-1-1@", isAddress),
   GF_DNS: or("@DnsAddr-1-1@", isAddress),
+  GF_IP6_ADDRESS: or("@IP6Addr-1@", isIp6Interface),
+  GF_IP6_GATEWAY: or("@NextHop-1-2@", isAddress),
+  GF_LOCALE: (value) => LOCALE.test(value),
 };
 
 /** An answer file that lets the fabric choose name, time zone and network, and the owner the password. */

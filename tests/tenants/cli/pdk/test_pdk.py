@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -6,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from fabric.shielding.answerfile import parse_linux_answer_file
-from fabric.shielding.pdk import Policy, ShieldingSecrets, open_pdk, parse_pdk
+from fabric.shielding.pdk import PdkType, Policy, ShieldingSecrets, open_pdk, parse_pdk
 from fabric.shielding.ssh import host_key_line, new_host_key
 from fabric.shielding.viq import VersionRule
 from hgs.keyprotection.protector import unwrap
+from hgs.keyprotection.secret import Secret
+from tests.fabric.shielding.test_content_roles import PASSWORD as PFX_PASSWORD
+from tests.fabric.shielding.test_content_roles import pfx
 from tests.hgs.keyprotection.guardians import lab, owner
 from tests.tenants.cli.conftest import PASSWORD, Desk
 
@@ -179,7 +183,7 @@ def test_names_with_a_role_have_their_own_option(desk: Desk, argument: str) -> N
 
 
 def test_an_own_answer_file_is_used_as_it_is(desk: Desk) -> None:
-    desk.done("pdk", "answer-file", "--admin-password-file", desk.path("password"), "-o", desk.path("answers"))
+    desk.done("answer-file", "new", "linux", "--admin-password-file", desk.path("password"), "-o", desk.path("answers"))
     text = (desk.folder / "answers").read_text().replace("@TimeZone@", "Europe/Berlin")
     (desk.folder / "answers").write_text(text)
     arguments = (
@@ -247,15 +251,79 @@ def test_a_disk_that_is_not_accepted_is_told_why(desk: Desk, catalog: str, reaso
 
 
 def test_secrets_are_no_options() -> None:
+    from tenants.cli.answer_file import answer_file, new
     from tenants.cli.guardian import guardian
     from tenants.cli.pdk import pdk
+    from tenants.cli.recovery import recovery
 
-    for group in (guardian, pdk):
+    for group in (guardian, pdk, recovery, answer_file, new):
         for command in group.commands.values():
-            names = {name for parameter in command.params for name in parameter.opts}
-            assert not names & {"--passphrase", "--password", "--admin-password"}
+            for parameter in command.params:
+                for name in parameter.opts:
+                    assert not re.search("pass(word|phrase)", name) or name.endswith("-file"), name
 
 
 def test_no_partial_file_is_left(desk: Desk, tmp_path: Path) -> None:
     desk.new_pdk()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_file_for_existing_vms_names_no_disk_and_needs_no_password(desk: Desk) -> None:
+    common = ("pdk", "new", "--owner", desk.path("owner.guardian"), "--passphrase-file", desk.path("passphrase"))
+    common += ("--guardian", "lab", "--type", "existing-vms", "-o", desk.path("web.pdk"))
+    refused = desk.gf(*common, "--catalog", desk.path("debian.vsc"))
+    assert refused.exit_code == 2
+    assert "no template disks" in refused.stderr
+    desk.done(*common)
+    pdk = parse_pdk((desk.folder / "web.pdk").read_bytes())
+    assert pdk.type is PdkType.FOR_EXISTING_VMS
+    assert opened(desk).ssh_host_key is None
+    tested = desk.gf("pdk", "test", desk.path("web.pdk"), "--catalog", desk.path("debian.vsc"))
+    assert tested.exit_code == 1
+    assert "exist already" in tested.stderr
+
+
+def test_a_certificate_and_a_script_go_into_it(desk: Desk) -> None:
+    (desk.folder / "rdp.pfx").write_bytes(pfx().reveal())
+    (desk.folder / "pfx-password").write_bytes(PFX_PASSWORD.reveal() + b"\n")
+    (desk.folder / "setup.sh").write_text("#!/bin/sh\n")
+    files = ("--rdp-certificate", desk.path("rdp.pfx"), "--configuration-script", desk.path("setup.sh"))
+    result = desk.new_pdk(*files, "--rdp-password-file", desk.path("pfx-password"))
+    assert result.exit_code == 0, result.stderr
+    assert opened(desk).rdp_certificate == (pfx(), PFX_PASSWORD)
+    assert opened(desk).configuration_script == Secret(b"#!/bin/sh\n")
+    wrong = desk.new_pdk(*files, "--rdp-password-file", desk.path("password"), out="wrong.pdk")
+    assert wrong.exit_code == 1
+    assert "does not open its PFX file" in wrong.stderr
+    assert not (desk.folder / "wrong.pdk").exists()
+    arguments = ("--owner", desk.path("owner.guardian"), "--passphrase-file", desk.path("passphrase"))
+    shown = desk.done("pdk", "inspect", desk.path("web.pdk"), *arguments)
+    assert "CN=*.contoso.com, until 2026-03-02" in shown
+    assert PFX_PASSWORD.reveal().decode() not in shown
+
+
+def test_a_windows_answer_file_without_the_files_it_uses_is_refused(desk: Desk) -> None:
+    options = (
+        "--admin-password-file",
+        desk.path("password"),
+        "--configuration-script",
+        "-o",
+        desk.path("unattend.xml"),
+    )
+    desk.done("answer-file", "new", "windows", *options)
+    arguments = (
+        *("pdk", "new", "--owner", desk.path("owner.guardian"), "--passphrase-file", desk.path("passphrase")),
+        *("--guardian", "lab", "--catalog", desk.path("debian.vsc"), "-o", desk.path("web.pdk")),
+        *("--answer-file", desk.path("unattend.xml")),
+    )
+    refused = desk.gf(*arguments)
+    assert refused.exit_code == 1
+    assert "--configuration-script" in refused.stderr
+    desk.done(*arguments, "--configuration-script", desk.path("password"))
+
+
+def test_no_recovery_key_is_left_where_the_owner_says_no(desk: Desk) -> None:
+    desk.new_pdk()
+    assert parse_pdk((desk.folder / "web.pdk").read_bytes()).escrows_recovery_key
+    desk.new_pdk("--no-escrow-recovery-key", "--force")
+    assert not parse_pdk((desk.folder / "web.pdk").read_bytes()).escrows_recovery_key
