@@ -15,6 +15,7 @@ from portal.kernel.models import Job
 from tenants.commands import key_protector_jobs
 from tenants.commands.key_protector import forget_export
 from tenants.commands.power import forget_vm
+from tenants.commands.recovery_key import keep_recovery_key
 from tenants.commands.states import move
 from tenants.commands.virtual_machines import scope_of
 from tenants.models import VirtualMachine, VmState
@@ -56,7 +57,7 @@ class VmListener:
         if vm is None or kind not in _DURING:
             return
         if finished.outcome == "succeeded":
-            _succeeded(vm, kind)
+            _succeeded(vm, kind, finished)
         else:
             _failed(vm, kind, finished.error)
 
@@ -80,11 +81,13 @@ class VmListener:
             _record(vm, "vm:failed", f"The host of virtual machine {vm.name} no longer has it")
 
 
-def _succeeded(vm: VirtualMachine, kind: str) -> None:
+def _succeeded(vm: VirtualMachine, kind: str, finished: Finished) -> None:
     if kind == REMOVE_VM:
         forget_vm(vm)
         _record(vm, "vm:removed", f"Virtual machine {vm.name} was removed")
         return
+    if kind == CREATE_VM:
+        keep_recovery_key(vm, Job.objects.values_list("result", flat=True).get(pk=finished.job_id))
     new = _SUCCEEDED[kind]
     move(vm.pk, _DURING[kind], new, problem={}, provisioned=True)
     if new is VmState.RUNNING:

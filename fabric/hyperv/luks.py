@@ -7,7 +7,6 @@ sectors of 4096 bytes: the tweak of a sector is its position in units of 512 byt
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Final
 
 from fabric.hyperv.memory_files import memory_file, open_path
@@ -22,7 +21,7 @@ _ITERATIONS: Final = 1000
 _SOME_PAYLOAD: Final = 1024 * 1024
 
 
-def format_header(volume_key: Secret, passphrase: Secret, others: Sequence[Secret] = ()) -> bytes:
+def format_header(volume_key: Secret, passphrase: Secret, *others: Secret) -> bytes:
     """A LUKS2 header of `HEADER_LENGTH` bytes with a key slot for each passphrase. Raises `HostError`."""
     # cryptsetup wants to see some payload behind the header.
     with (

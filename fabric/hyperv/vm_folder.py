@@ -3,6 +3,7 @@
 <vms>/<id>/  vm.json  disk.raw  variables.fd  state.xml  vtpm/  run/ (sockets, pid files, last heartbeat)
              previous-protector.xml (after the owner replaced the protector)
              offline-key.xml (while HGS permits starts without it)
+             recovery-key.xml (if the owner's shielding data asks for it)
 """
 
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 RECORD: Final = "vm.json"
 DISK: Final = "disk.raw"
 OFFLINE_KEY: Final = "offline-key.xml"
+RECOVERY_KEY: Final = "recovery-key.xml"
 VARIABLES: Final = "variables.fd"
 STATE: Final = "state.xml"
 PREVIOUS_PROTECTOR: Final = "previous-protector.xml"

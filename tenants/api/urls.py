@@ -2,7 +2,15 @@
 
 from django.urls import path, re_path
 
-from tenants.api import key_account, key_protector, revocations, rollover, shielding_data, virtual_machines
+from tenants.api import (
+    key_account,
+    key_protector,
+    recovery_key,
+    revocations,
+    rollover,
+    shielding_data,
+    virtual_machines,
+)
 
 app_name = "tenants-api"
 urlpatterns = [
@@ -19,6 +27,7 @@ urlpatterns = [
         key_protector.KeyProtectorFetch.as_view(),
         name="vm-key-protector-fetch",
     ),
+    path("virtual-machines/<uuid:pk>/recovery-key/", recovery_key.RecoveryKey.as_view(), name="vm-recovery-key"),
     path("key-account/", key_account.Entries.as_view(), name="key-account"),
     path("key-account/owners/", key_account.Owners.as_view(), name="key-account-owners"),
     path("key-account/challenges/", key_account.Challenges.as_view(), name="key-account-challenges"),

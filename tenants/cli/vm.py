@@ -20,6 +20,7 @@ from portal.cli.rest import RestClient
 from tenants.cli.portal_jobs import follow, job_of, timeout_option, wait_option
 from tenants.cli.portal_objects import FILES, VMS, is_uuid, one_of
 from tenants.cli.vm_key_protector import COMMANDS
+from tenants.cli.vm_recovery_key import COMMANDS as RECOVERY_COMMANDS
 
 NETWORKS: Final = "/api/v1/networks/"
 TEMPLATES: Final = "/api/v1/template-disks/"
@@ -210,5 +211,5 @@ def _show(row: Mapping[str, Any], output: Format) -> None:
     show_record(_with_ssh(row), _FIELDS, output)
 
 
-for _one in COMMANDS:
+for _one in (*COMMANDS, *RECOVERY_COMMANDS):
     vm.add_command(_one)

@@ -74,6 +74,9 @@ class VirtualMachine(models.Model):
     state = models.CharField(max_length=16, choices=VmState, default=VmState.CREATING)
     guardians = models.JSONField(default=list, help_text="As in ShieldingData, of the VM's own key protector.")
     guardian_pairs = models.TextField(blank=True, default="", help_text="The guardians' pairs, for comparing in SQL.")
+    recovery_key = models.BinaryField(
+        blank=True, default=b"", help_text="The escrow of its disk's recovery key, which its owner alone can open."
+    )
     provisioned = models.BooleanField(default=False, help_text="Whether a host has finished its disk once.")
     job_id = models.UUIDField(null=True, blank=True, help_text="The last job about this VM.")
     problem = models.JSONField(default=dict, blank=True, help_text="{code, message, advice} of the last failure.")

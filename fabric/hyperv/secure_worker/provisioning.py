@@ -6,7 +6,7 @@ import base64
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -32,6 +32,7 @@ from fabric.hyperv.secure_worker.verified_volume import VerifiedVolume
 from fabric.hyperv.state import write_whole
 from fabric.hyperv.system_tools import run_tool
 from fabric.shielding.pdk import PDK_MAX, Pdk, ShieldingSecrets, open_pdk, parse_pdk
+from fabric.shielding.recovery import RECOVERY_KEY_SIZE, escrow
 from fabric.shielding.viq import Refused
 from hgs.keyprotection.secret import Secret
 
@@ -48,14 +49,21 @@ def provision(order: ProvisionOrder, release: Release, progress: Progress) -> di
     secrets = open_pdk(pdk, released.ingress)
     files = specialised_files(secrets, order.spec)
     passphrase, vtpm_key = Secret(os.urandom(luks.PASSPHRASE_LENGTH)), Secret(os.urandom(vtpm.KEY_LENGTH))
+    recovery_key = Secret(os.urandom(RECOVERY_KEY_SIZE)) if pdk.escrows_recovery_key else None
+    passphrases = (passphrase,) if recovery_key is None else (passphrase, recovery_key)
     with _disk(order) as disk, _virtual_tpm(order, vtpm_key):
         plan = plan_disk(disk, catalog, uuid.uuid4)
-        _make(order, plan, disk, catalog, passphrase, files, progress)
+        _make(order, plan, disk, catalog, passphrases, files, progress)
     progress("seal", 0, "Sealing the key into the virtual TPM")
     _seal(order, catalog, plan.table, vtpm_key, passphrase)
     state = vm_state.protect(order.spec.id, released.egress_protector, released.egress, vtpm_key, os.urandom)
     write_whole(order.folder / vm_folder.STATE, state.serialise())
-    return _public_facts(pdk, catalog, secrets)
+    facts = _public_facts(pdk, catalog, secrets)
+    if recovery_key is not None:
+        document = escrow(uuid.UUID(order.spec.id), pdk, released.ingress, recovery_key, os.urandom)
+        write_whole(order.folder / vm_folder.RECOVERY_KEY, document)
+        facts["recovery_key"] = base64.b64encode(document).decode()
+    return facts
 
 
 @contextmanager
@@ -70,8 +78,8 @@ def _disk(order: ProvisionOrder) -> Iterator[OpenDisk]:
 
 
 def _make(
-    order: ProvisionOrder, plan: DiskPlan, disk: OpenDisk, catalog: SignedCatalog, passphrase: Secret,
-    files: Mapping[str, Secret], progress: Progress,
+    order: ProvisionOrder, plan: DiskPlan, disk: OpenDisk, catalog: SignedCatalog,
+    passphrases: Sequence[Secret], files: Mapping[str, Secret], progress: Progress,
 ) -> None:  # fmt: skip
     """Write the VM's disk: in one pass what was verified, then the files into it. Raises `DiskChanged` and others."""
     progress("verify-template", 0, "Comparing the template disk with its catalog, and encrypting it")
@@ -82,7 +90,7 @@ def _make(
         plan.write_frame(target)
 
         def write_header() -> None:
-            os.pwrite(target, luks.format_header(volume_key, passphrase), plan.system.offset)
+            os.pwrite(target, luks.format_header(volume_key, *passphrases), plan.system.offset)
 
         leaves = make_disk(disk, target, parts, partial(_tell_verified, progress), write_header)
         catalog.check_volumes(leaves)
