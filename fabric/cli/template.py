@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from fabric.cli.template_build import build_linux
 from fabric.disks.catalog import CATALOG_MAX, SignedCatalog, parse_catalog
 from portal.cli.failure import CliError
 from portal.cli.output import Format, output_option, show_record, show_rows
@@ -29,6 +30,9 @@ _FIELDS = (
 @click.group()
 def template() -> None:
     """Template disks: what shielded virtual machines are made from."""
+
+
+template.add_command(build_linux)
 
 
 @template.command()
