@@ -26,7 +26,7 @@ DEBIAN_COMMAND_LINE = (
 
 @dataclass(frozen=True, slots=True)
 class DebianChoice:
-    """What to build: a suite (None: the running one), its mirrors (none: apt's own), packages to add, MiB of the volume.
+    """A suite (None: the running one), its mirrors (none: apt's own), packages to add, and MiB of the OS volume.
 
     `refresh` fetches the packages anew although the cache has them.
     """

@@ -1,7 +1,7 @@
 """The OS volume of a Debian template: a plain system, generalised, with what specialises it and talks to the host.
 
-systemd's own parts do the work that cloud-init does elsewhere: it needs Python, which takes long to start in an emulated
-machine, and asks the network and the firmware, both the host's, for what a shielded machine takes from its disk alone.
+systemd's own parts do the work that cloud-init does elsewhere: it needs Python, which takes long to start in an
+emulated machine, and it asks network and firmware, both the host's, for what a shielded machine takes from its disk.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _FILES: Final = {
 }
 _SERVICES: Final = ("specialise", "ready", "configure", "heartbeat", "control")
 _TEXTS: Final = {
-    # Empty: each machine gets its own, and systemd does not take this for a first boot, at which it would ask questions.
+    # Empty: each machine gets its own, and systemd does not call that a first boot, at which it would ask questions.
     "etc/machine-id": "",
     "etc/default/locale": "LANG=C.UTF-8\n",
     "etc/timezone": "Etc/UTC\n",
@@ -46,7 +46,14 @@ _TEXTS: Final = {
 # Whoever runs a machine could attach a console, a keyboard or a serial port to it: nothing asks for anything there.
 _MASKED: Final = (
     *("getty@.service", "serial-getty@.service", "console-getty.service", "container-getty@.service"),
-    *("autovt@.service", "debug-shell.service", "emergency.service", "rescue.service", "systemd-firstboot.service"),
+    *(
+        "autovt@.service",
+        "getty-static.service",
+        "debug-shell.service",
+        "emergency.service",
+        "rescue.service",
+        "systemd-firstboot.service",
+    ),
     *("systemd-ask-password-console.path", "systemd-ask-password-console.service"),
     *("ssh.socket", "sshd-keygen.service", "systemd-repart.service", "systemd-pcrphase.service"),
     *("systemd-pcrphase-sysinit.service", "systemd-pcrmachine.service", "systemd-pstore.service"),
