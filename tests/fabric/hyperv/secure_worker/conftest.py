@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -114,6 +115,8 @@ def kept_template(kind: str, build: Callable[[Path], BuiltTemplate]) -> Template
             finished = next(folder.glob("*/template.vsc")).parent
             for name in ("template.vhdx", "template.vsc"):
                 (finished / name).rename(folder / name)
+            for older in set(folder.parent.glob(f"{kind}-*")) - {folder}:
+                shutil.rmtree(older, ignore_errors=True)
     return made
 
 
