@@ -40,6 +40,8 @@ _SERVICES: Final = ("specialise", "ready", "configure", "heartbeat", "control")
 _TEXTS: Final = {
     # Empty: each machine gets its own, and systemd does not call that a first boot, at which it would ask questions.
     "etc/machine-id": "",
+    # One of the two is read, by the suite; in later ones the second is a link to the first.
+    "etc/locale.conf": "LANG=C.UTF-8\n",
     "etc/default/locale": "LANG=C.UTF-8\n",
     "etc/timezone": "Etc/UTC\n",
 }

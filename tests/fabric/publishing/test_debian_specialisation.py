@@ -59,7 +59,8 @@ def test_names_addresses_and_keys_are_applied_and_the_originals_deleted(root: Pa
     assert {"Address=10.20.0.5/24", "Gateway=10.20.0.1", "Address=fd00::5/64", "Gateway=fd00::1"} <= set(network)
     assert {"Name=eth0", "DHCP=no", "IPv6AcceptRA=no"} <= set(network)
     assert (root / "etc/resolv.conf").read_text() == "nameserver 10.20.0.3\n"
-    assert (root / "etc/default/locale").read_text() == "LANG=C.UTF-8\n"
+    for name in ("locale.conf", "default/locale"):
+        assert (root / "etc" / name).read_text() == "LANG=C.UTF-8\n"
     host_key = root / "etc/ssh/ssh_host_ed25519_key"
     assert (host_key.read_bytes(), host_key.stat().st_mode & 0o777) == (key, 0o600)
     keys = root / "root/.ssh/authorized_keys"
