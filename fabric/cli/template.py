@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from fabric.cli.template_build import build_linux
 from fabric.cli.template_signing import COMMANDS, load_catalog
 from portal.cli.failure import CliError
 from portal.cli.output import Format, output_option, show_record, show_rows
@@ -19,6 +20,9 @@ TEMPLATES = "/api/v1/template-disks"
 @click.group()
 def template() -> None:
     """Template disks: what shielded virtual machines are made from."""
+
+
+template.add_command(build_linux)
 
 
 @template.command()

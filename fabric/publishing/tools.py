@@ -25,6 +25,10 @@ _PACKAGES = {
     "busybox": "busybox-static",
     "cryptsetup": "cryptsetup-bin",
     "dropbear": "dropbear-bin",
+    "mmdebstrap": "mmdebstrap",
+    "unshare": "util-linux",
+    "newuidmap": "uidmap",
+    "tar": "tar",
 }
 
 
@@ -47,10 +51,14 @@ def run(
         ) from None
     if done.returncode != 0:
         words = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
-        raise PublishingError(
-            "tool-failed", f"{arguments[0]} failed: {words[-1] if words else f'exit code {done.returncode}'}"
-        )
+        raise PublishingError("tool-failed", f"{arguments[0]} failed: {_cause(words, done.returncode)}")
     return done.stdout
+
+
+def _cause(lines: Sequence[str], code: int) -> str:
+    """apt's first error, since more of them only follow from it; any other tool's last line."""
+    apt = next((line.removeprefix("E: ") for line in lines if line.startswith("E: ")), "")
+    return apt or (lines[-1] if lines else f"exit code {code}")
 
 
 def system_file(path: str, package: str) -> Path:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,8 @@ from fabric.hyperv.tpm import HostTpmAccess, open_tpm, start_up
 from fabric.hyperv.virtual_machines import VirtualMachines
 from fabric.publishing import signing, signing_keys
 from fabric.publishing.certificates import write_signing_certificate
-from fabric.publishing.template_builder import build_template
+from fabric.publishing.debian_template import DebianChoice, build_debian_template
+from fabric.publishing.template_builder import BuiltTemplate, build_template
 from fabric.shielding.answerfile import default_linux_answer_file
 from fabric.shielding.content import AUTHORIZED_KEYS, SSH_HOST_KEY, ShieldingSecrets
 from fabric.shielding.pdk import Policy, write_pdk
@@ -73,19 +75,32 @@ def small_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
 @pytest.fixture(scope="session")
 def real_template() -> Template:
     """The template that `gf template build` makes, signed; rebuilt only when what makes it changes."""
+    return kept_template("small", lambda folder: build_template(folder, ROOT / "var/cache"))
+
+
+@pytest.fixture(scope="session")
+def debian_template() -> Template:
+    """The template that `gf template build-linux` makes, signed and kept likewise."""
+    return kept_template("debian", lambda folder: build_debian_template(folder, ROOT / "var/cache", DebianChoice()))
+
+
+def kept_template(kind: str, build: Callable[[Path], BuiltTemplate]) -> Template:
+    """What `build` makes in the folder it is given, signed, or the same from an earlier run."""
     sources = sorted((ROOT / "fabric/publishing").rglob("*"))
     content = b"".join(path.read_bytes() for path in sources if path.is_file() and path.suffix != ".pyc")
-    folder = ROOT / "var/cache/test-templates" / hashlib.sha256(content).hexdigest()[:16]
+    folder = ROOT / "var/cache/test-templates" / f"{kind}-{hashlib.sha256(content).hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         made = Template(folder / "template.raw", folder / "template.vhdx", folder / "template.vsc")
         if not made.catalog.exists():
-            built = build_template(folder, ROOT / "var/cache")
+            built = build(folder)
             sign(folder / uuid.uuid4().hex, built.disk, built.boot_certificate)
             finished = next(folder.glob("*/template.vsc")).parent
             for name in ("template.vhdx", "template.vsc"):
                 (finished / name).rename(folder / name)
+            for older in set(folder.parent.glob(f"{kind}-*")) - {folder}:
+                shutil.rmtree(older, ignore_errors=True)
     return made
 
 
