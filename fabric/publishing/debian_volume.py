@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from fabric.publishing.debian_system import DebianSystem, as_root, builder_script
+from fabric.publishing.errors import PublishingError
 from fabric.publishing.initial_ramdisk import guest_file
 from fabric.publishing.tools import run
 
@@ -105,7 +106,14 @@ def make_volume(system: DebianSystem, folder: Path, mebibytes: int) -> Path:
     with image.open("wb") as stream:
         stream.truncate(mebibytes * 1024 * 1024)
     script = builder_script("make-volume")
-    run(as_root(["sh", "-c", script, "make-volume", system.archive, addition, image, folder]))
+    try:
+        run(as_root(["sh", "-c", script, "make-volume", system.archive, addition, image, folder]))
+    except PublishingError as error:
+        raise PublishingError(
+            "volume-not-made",
+            f"The OS volume of {mebibytes} MiB could not be filled: {error.message}",
+            "If it is too small for its packages, build with a larger --size.",
+        ) from error
     return image
 
 

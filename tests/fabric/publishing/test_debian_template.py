@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import tarfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from fabric.cli.template import template
 from fabric.publishing import debian_system, tools
 from fabric.publishing.apt_sources import Archive, apt_settings, choose_archive, sources_of
 from fabric.publishing.debian_template import DebianChoice, build_debian_template
-from fabric.publishing.debian_volume import overlay
+from fabric.publishing.debian_volume import make_volume, overlay
 from fabric.publishing.errors import PublishingError
 from fabric.publishing.initial_ramdisk import guest_file
 
@@ -109,6 +110,21 @@ def test_an_unreachable_mirror_is_named_and_nothing_is_left(tmp_path: Path) -> N
     assert f"{tmp_path}/mirror" in caught.value.message
     assert list((tmp_path / "cache/debian").iterdir()) == []
     assert not (tmp_path / "out").exists()
+
+
+def test_a_volume_too_small_for_its_packages_is_said_and_the_way_out(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "system.tar", "w") as archive:
+        for name, length in (("./etc/shadow", 0), ("./var/log/README", 0), ("./usr/large", 40 * 1024 * 1024)):
+            member = tarfile.TarInfo(name)
+            member.size = length
+            archive.addfile(member, io.BytesIO(os.urandom(length)))
+    system = debian_system.DebianSystem(tmp_path / "system.tar", datetime.now(UTC))
+    (tmp_path / "work").mkdir()
+    with pytest.raises(PublishingError) as caught:
+        make_volume(system, tmp_path / "work", 40)
+    assert "Could not allocate block" in caught.value.message
+    assert "--size" in caught.value.advice
+    assert not (tmp_path / "work/tree").exists()
 
 
 def test_a_missing_tool_is_named_with_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,8 @@ def volume(debian_template: Template, tmp_path_factory: pytest.TempPathFactory) 
     target = tmp_path_factory.mktemp("volume")
     source = f"{debian_template.raw}?offset={table.partitions[1].offset}"
     command = ["/usr/sbin/debugfs", "-R", f"rdump / {target}", source]
-    assert "rdump" not in subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    # Without root it complains that it cannot give files to root, and goes on.
+    subprocess.run(command, capture_output=True, check=True)
     assert (target / "etc/debian_version").exists()
     return target
 
@@ -58,13 +59,11 @@ def test_no_name_key_log_or_list_of_the_builder_is_left(volume: Path) -> None:
     assert (volume / "etc/hosts").read_bytes() == guest_file("debian/hosts")
 
 
-def test_no_account_has_a_password_and_nobody_but_the_system_owns_a_file(volume: Path) -> None:
+def test_no_account_has_a_password(volume: Path) -> None:
     accounts = dict(line.split(":")[:2] for line in (volume / "etc/shadow").read_text().splitlines())
     assert accounts["root"] == "*"
     assert set(accounts.values()) <= {"*", "!", "!*"}
-    assert [path for path in volume.rglob("*") if path.lstat().st_uid >= 1000] == []
-    guarded = (volume / "etc/guarded").lstat()
-    assert (guarded.st_uid, guarded.st_mode & 0o777) == (0, 0o700)
+    assert (volume / "etc/guarded").stat().st_mode & 0o777 == 0o700
 
 
 def test_no_driver_is_there_for_devices_that_machines_here_do_not_have(volume: Path) -> None:
@@ -126,6 +125,12 @@ def test_its_owner_signs_in_and_finds_all_of_the_shielding_data_applied(in_guest
     ]
 
 
+def test_nobody_but_the_system_owns_a_file(in_guest: InGuest) -> None:
+    assert in_guest(
+        "find / -xdev '(' -uid +999 -o -gid +999 -o -nouser -o -nogroup ')' -print -quit; echo searched"
+    ) == ("searched\n")
+
+
 def test_every_service_runs_and_none_asks_for_anything_on_a_console(in_guest: InGuest) -> None:
     seen = in_guest("systemctl is-system-running --wait; systemctl --failed --plain --no-legend; ps -eo comm,tty")
     state, *processes = seen.splitlines()
@@ -148,7 +153,9 @@ def test_the_owners_script_runs_once_and_its_failure_is_noted(in_guest: InGuest)
     seen = in_guest(
         f"printf '{script}' > /etc/guarded/configuration-script; systemctl start guarded-configure 2> /dev/null; "
         "echo $?; systemctl start guarded-configure; echo $?; cat /root/ran; ls /etc/guarded; "
-        "cat /etc/guarded/configuration-result; journalctl -b -u guarded-configure --no-pager"
+        "cat /etc/guarded/configuration-result; journalctl --sync; journalctl -b -u guarded-configure --no-pager; "
+        # as it was before, for the other tests
+        "systemctl reset-failed guarded-configure; rm /etc/guarded/configuration-result"
     )
     expected = ["1", "0", "ran", "configuration-result", "files", "specialised", "3"]
     assert seen.split()[: len(expected)] == expected
