@@ -25,10 +25,11 @@ from portal.kernel.errors import Invalid, Unavailable
 CHUNK_BYTES = 1 << 20
 LIMITS: dict[BlobKind, int] = {
     BlobKind.TEMPLATE_DISK: 64 << 30,
+    BlobKind.UNSIGNED_DISK: 64 << 30,
     BlobKind.CATALOG: CATALOG_MAX,
     BlobKind.SHIELDING_DATA: 2 << 20,
 }
-"""The largest file of each kind, in bytes. A template disk is further bounded by the setting LIBRARY_MAX_BLOB_BYTES."""
+"""The largest file of each kind, in bytes. A disk is further bounded by the setting LIBRARY_MAX_BLOB_BYTES."""
 
 
 @dataclass(frozen=True, slots=True)
