@@ -72,9 +72,12 @@ def keep(received: Received) -> LibraryBlob:
     if not target.exists():
         received.path.chmod(0o640)
         received.path.replace(target)
-    blob, _ = LibraryBlob.objects.get_or_create(
+    blob, made = LibraryBlob.objects.get_or_create(
         sha256=received.sha256, defaults={"size": received.size, "kind": received.kind}
     )
+    if not made and blob.kind == BlobKind.UNSIGNED_DISK and received.kind != blob.kind:
+        blob.kind = received.kind  # the disk that waited to be signed is a template now
+        blob.save(update_fields=["kind"])
     return blob
 
 

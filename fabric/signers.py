@@ -85,14 +85,15 @@ def open_signer(name: str, fingerprint: str) -> Signer:
             f"The signing certificate {name} is another one than when it was chosen.",
             "Go back to the first step and look at the certificate again.",
         )
+    if signer.key.public_key() != signer.certificate.public_key():
+        raise PublishingError("signer-key", f"The key of {name} does not belong to its certificate.")
     return signer
 
 
 def read_certificate(data: bytes, field: str) -> str:
     """An uploaded certificate, PEM or DER, as PEM. Raises `Invalid` (`certificate-unreadable`)."""
+    data = data if len(data) <= _CERTIFICATE_MAX else b""
     try:
-        if len(data) > _CERTIFICATE_MAX:
-            raise ValueError("too large")
         found = x509.load_pem_x509_certificate(data) if b"-----" in data else x509.load_der_x509_certificate(data)
         return found.public_bytes(serialization.Encoding.PEM).decode("ascii")
     except (ValueError, x509.InvalidVersion):
@@ -104,9 +105,9 @@ def _describe(name: str, now: datetime) -> ConfiguredSigner:
     try:
         certificate = signing_keys.load_certificate(_folder() / f"{name}.pem")
         subject = certificate.subject.rfc4514_string()[:255]
-    except (PublishingError, ValueError):
+        suffix = _key_suffix(_folder(), name)
+    except (PublishingError, ValueError, OSError):
         return ConfiguredSigner(name, problem=f"{name}.pem is not a readable certificate.")
-    suffix = _key_suffix(_folder(), name)
     return ConfiguredSigner(
         name=name,
         kind=_KINDS.get(suffix, ""),
@@ -154,7 +155,9 @@ def _in_token(path: Path, certificate: Path) -> Signer:
         module, key, pin_file = (Path(said["module"]), str(said["key"]), Path(said["pin-file"]))
     except (OSError, ValueError, KeyError, TypeError):
         raise PublishingError(
-            "signer-token", f"{path} does not say module, key and pin-file.", "Have the fabric's operator write it again."
+            "signer-token",
+            f"{path} does not say module, key and pin-file.",
+            "Have the fabric's operator write it again.",
         ) from None
     return signing_keys.from_token(key, module, lambda: _secret(pin_file), certificate)
 

@@ -61,7 +61,8 @@ class TemplateSigning(models.Model):
 
     The disk is `disk`, or the file `import_name` of the import folder. `signer` names a configured signing key and
     `signer_fingerprint` the certificate it had when it was chosen: another one does not sign. `inspection` holds what
-    was found on the disk (`fabric.publishing.findings`), None until then.
+    was found on the disk (`fabric.publishing.findings`), None until then. `started_by` is the id of the account whose
+    rights count when it is published, empty for the system itself; `roots` are the signed root hashes by volume, hex.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -79,6 +80,7 @@ class TemplateSigning(models.Model):
     job = models.ForeignKey(Job, on_delete=models.SET_NULL, null=True, related_name="+")
     template = models.ForeignKey(TemplateDisk, on_delete=models.SET_NULL, null=True, related_name="+")
     roots = models.JSONField(default=dict)
+    started_by = models.CharField(max_length=64, blank=True)
     created_by = models.CharField(max_length=150)
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(auto_now=True)
@@ -115,4 +117,4 @@ class TemplateSigning(models.Model):
     @property
     def inspected(self) -> bool:
         """Whether the disk was looked at, and may be signed."""
-        return bool(self.inspection) and not self.inspection.get("refusal")
+        return self.inspection is not None and not self.inspection.get("refusal")
