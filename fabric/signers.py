@@ -44,6 +44,7 @@ class ConfiguredSigner:
     name: str
     kind: str = ""
     subject: str = ""
+    issuer: str = ""
     fingerprint: str = ""
     not_after: datetime | None = None
     problem: str = ""
@@ -101,6 +102,16 @@ def read_certificate(data: bytes, field: str) -> str:
         raise Invalid("certificate-unreadable", sentence, fields={field: sentence}) from None
 
 
+def certificate_facts(pem: str) -> dict[str, str]:
+    """`subject`, `issuer` and `fingerprint` (SHA-256, hex) of a certificate that `read_certificate` gave."""
+    found = x509.load_pem_x509_certificate(pem.encode("ascii"))
+    return {
+        "subject": found.subject.rfc4514_string(),
+        "issuer": found.issuer.rfc4514_string(),
+        "fingerprint": found.fingerprint(hashes.SHA256()).hex(),
+    }
+
+
 def _describe(name: str, now: datetime) -> ConfiguredSigner:
     try:
         certificate = signing_keys.load_certificate(_folder() / f"{name}.pem")
@@ -112,6 +123,7 @@ def _describe(name: str, now: datetime) -> ConfiguredSigner:
         name=name,
         kind=_KINDS.get(suffix, ""),
         subject=subject,
+        issuer=certificate.issuer.rfc4514_string()[:255],
         fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
         not_after=certificate.not_valid_after_utc,
         problem=_problem(certificate, name, suffix, now),

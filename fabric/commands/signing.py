@@ -180,6 +180,11 @@ def _job(
     )  # fmt: skip
 
 
+def no_such_disk() -> Invalid:
+    """A disk that is not there, or is not the actor's to see."""
+    return Invalid("disk-unknown", "The library has no such disk.", fields={"disk": "Choose one of the disks."})
+
+
 def _require_disk(signing: TemplateSigning) -> None:
     if not signing.source:
         raise Invalid("disk-missing", "No disk is chosen yet.", fields={"disk": "Choose a disk."})

@@ -112,7 +112,8 @@ def _publish(
 ) -> None:
     def ended(template: TemplateDisk) -> None:
         roots = {volume.role.value: volume.root.hex() for volume in signed.catalog.volumes}
-        TemplateSigning.objects.filter(pk=signing.pk).update(template=template, roots=roots)
+        result = {"issuer": signed.certificate.issuer.rfc4514_string(), "roots": roots}
+        TemplateSigning.objects.filter(pk=signing.pk).update(template=template, result=result)
         if not jobs.succeed(job_id, {"template": str(template.pk)}):
             raise Stopped
 

@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
                 ('version', models.CharField(blank=True, max_length=64)),
                 ('description', models.CharField(blank=True, max_length=500)),
                 ('inspection', models.JSONField(null=True)),
-                ('roots', models.JSONField(default=dict)),
+                ('result', models.JSONField(default=dict)),
                 ('started_by', models.CharField(blank=True, max_length=64)),
                 ('created_by', models.CharField(max_length=150)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),

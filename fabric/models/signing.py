@@ -62,7 +62,8 @@ class TemplateSigning(models.Model):
     The disk is `disk`, or the file `import_name` of the import folder. `signer` names a configured signing key and
     `signer_fingerprint` the certificate it had when it was chosen: another one does not sign. `inspection` holds what
     was found on the disk (`fabric.publishing.findings`), None until then. `started_by` is the id of the account whose
-    rights count when it is published, empty for the system itself; `roots` are the signed root hashes by volume, hex.
+    rights count when it is published, empty for the system itself; `result` holds, once signed, `issuer` of
+    the certificate and `roots`, the root hashes by volume, hex.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -79,7 +80,7 @@ class TemplateSigning(models.Model):
     inspection_job = models.ForeignKey(Job, on_delete=models.SET_NULL, null=True, related_name="+")
     job = models.ForeignKey(Job, on_delete=models.SET_NULL, null=True, related_name="+")
     template = models.ForeignKey(TemplateDisk, on_delete=models.SET_NULL, null=True, related_name="+")
-    roots = models.JSONField(default=dict)
+    result = models.JSONField(default=dict)
     started_by = models.CharField(max_length=64, blank=True)
     created_by = models.CharField(max_length=150)
     created_at = models.DateTimeField(auto_now_add=True)

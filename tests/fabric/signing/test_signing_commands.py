@@ -104,7 +104,7 @@ def test_a_disk_of_the_import_folder_is_signed_and_published_by_who_asked(
     signed = parse_catalog(template.catalog.path.read_bytes()).verify()
     verify_template(template.disk.path, signed)
     assert template.disk.path.read_bytes() == (folders / "import" / IMPORTED).read_bytes()
-    assert now(signing).roots == {volume.role.value: volume.root.hex() for volume in signed.catalog.volumes}
+    assert now(signing).result["roots"] == {volume.role.value: volume.root.hex() for volume in signed.catalog.volumes}
     job.refresh_from_db()
     assert job.state == JobState.SUCCEEDED
     assert not signing_work.folder_of(signing.pk).exists()
