@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from fabric.cli import template_in_portal
 from fabric.cli.template_signing import COMMANDS, load_catalog
 from portal.cli.failure import CliError
 from portal.cli.output import Format, output_option, show_record, show_rows
@@ -115,5 +116,5 @@ def fetch_catalog(template_id: str, out: Path) -> None:
     click.echo(f"{out}: {signed.disk_name} {signed.version}, signer {signed.signer_fingerprint.hex()}")
 
 
-for signing_command in COMMANDS:
+for signing_command in (*COMMANDS, *template_in_portal.COMMANDS):
     template.add_command(signing_command)

@@ -41,6 +41,30 @@ def begin_signing(actor: Actor, *, signer: str) -> TemplateSigning:
     return signing
 
 
+def prepare_signing(
+    actor: Actor,
+    *,
+    signer: str,
+    name: str,
+    version: str,
+    description: str = "",
+    disk: UnsignedDisk | None = None,
+    import_name: str = "",
+    boot_certificate: bytes = b"",
+) -> tuple[TemplateSigning, Job]:
+    """Everything that the wizard asks for at once, or nothing, and the job that looks at the disk.
+
+    Raises as the commands for each step do.
+    """
+    with transaction.atomic():
+        signing = begin_signing(actor, signer=signer)
+        name_template(actor, signing=signing, name=name, version=version, description=description)
+        job = choose_disk(
+            actor, signing=signing, disk=disk, import_name=import_name, boot_certificate=boot_certificate
+        )  # fmt: skip
+    return signing, job
+
+
 def choose_signer(actor: Actor, *, signing: TemplateSigning, signer: str) -> None:
     """Sign with another certificate. Raises as `begin_signing`, and `Conflict` while it is being signed."""
     require(decide_change_signing(actor, signing))

@@ -20,8 +20,11 @@ from portal.web.registry import register as register_shell
 API = ApiRoutes(
     "fabric",
     "fabric.api.urls",
-    lists=("fabric-api:hosts", "fabric-api:template-disks", "fabric-api:networks", "fabric-api:guardian"),
-)
+    lists=(
+        "fabric-api:hosts", "fabric-api:template-disks", "fabric-api:unsigned-disks", "fabric-api:template-signers",
+        "fabric-api:template-signings", "fabric-api:networks", "fabric-api:guardian",
+    ),
+)  # fmt: skip
 
 
 def register() -> None:

@@ -45,13 +45,21 @@ def made_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_disk(tmp_path_factory.mktemp("disk"))
 
 
+@pytest.fixture(scope="session")
+def made_signer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """signing.pem and signing.key, which take a while to make."""
+    folder = tmp_path_factory.mktemp("signer")
+    write_signing_certificate(f"Signer {SIGNER}", folder)
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def folders(settings: Any, tmp_path: Path, made_disk: Path) -> Path:
+def folders(settings: Any, tmp_path: Path, made_disk: Path, made_signer: Path) -> Path:
     """LIBRARY_DIR, a signer `laboratory`, and `small.raw` with its boot certificate in the import folder."""
     settings.LIBRARY_DIR = tmp_path / "library"
     settings.TEMPLATE_SIGNERS_DIR = tmp_path / "signers"
     settings.TEMPLATE_IMPORT_DIR = tmp_path / "import"
-    add_signer(tmp_path, SIGNER)
+    put_signer(tmp_path, SIGNER, made_signer)
     (tmp_path / "import").mkdir()
     shutil.copyfile(made_disk, tmp_path / "import" / IMPORTED)
     shutil.copyfile(made_disk.with_name("boot-certificate.pem"), tmp_path / "import/small-boot-certificate.pem")
@@ -61,14 +69,22 @@ def folders(settings: Any, tmp_path: Path, made_disk: Path) -> Path:
 @pytest.fixture
 def worker() -> Iterator[Worker]:
     made = Worker()
-    with patch("fabric.dispatch._send", side_effect=made.send):
+    # Tests roll back, so that nothing commits: a message goes to the worker as if its transaction had.
+    with (
+        patch("fabric.dispatch._send", side_effect=made.send),
+        patch("fabric.dispatch.transaction.on_commit", side_effect=lambda send: send()),
+    ):
         yield made
 
 
-def add_signer(folder: Path, name: str) -> None:
-    """NAME.pem and NAME.key in the signers' folder."""
-    place = folder / f"made-{name}"
-    write_signing_certificate(f"Signer {name}", place)
+def put_signer(folder: Path, name: str, made: Path) -> None:
+    """NAME.pem and NAME.key in the signers' folder, of a certificate that is made."""
     (folder / "signers").mkdir(exist_ok=True)
-    (place / "signing.key").rename(folder / f"signers/{name}.key")
-    (place / "signing.pem").rename(folder / f"signers/{name}.pem")
+    for suffix in (".pem", ".key"):
+        shutil.copy(made / f"signing{suffix}", folder / f"signers/{name}{suffix}")
+
+
+def add_signer(folder: Path, name: str) -> None:
+    """A new certificate in the signers' folder."""
+    write_signing_certificate(f"Signer {name}", folder / f"made-{name}")
+    put_signer(folder, name, folder / f"made-{name}")

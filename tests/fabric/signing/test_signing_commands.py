@@ -33,7 +33,7 @@ from tests.cast import Cast
 from tests.fabric.signing.conftest import IMPORTED, SIGNER, Worker, add_signer
 from tests.fabric.template_disks import MEBIBYTE
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 BOOT = "import/small-boot-certificate.pem"
 
 

@@ -16,7 +16,7 @@ from tests.cast import Cast, make_template, make_user
 from tests.fabric.signing.conftest import IMPORTED, SIGNER, Worker
 from tests.fabric.signing.test_signing_commands import BOOT, drafted
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 NEW = "/fabric/template-signings/new/"
 
 
