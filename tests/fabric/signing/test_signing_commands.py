@@ -189,7 +189,8 @@ def test_a_cancelled_signing_goes_on_with_what_it_had_hashed(
     worker.work()
     start_signing(cast.as_admin, signing=signing)
     monkeypatch.setattr(signing_jobs, "REPORT_SECONDS", 0.0)
-    progress, cancelled = jobs.progress, []
+    progress = jobs.progress
+    cancelled: list[str] = []
 
     def cancel_once_some_is_hashed(job_id: Any, step: str, percent: int, message: str = "") -> bool:
         if step == "hash" and percent >= 60 and not cancelled:
