@@ -56,7 +56,7 @@ def inspect(job_id: UUID, signing_id: UUID) -> None:
         jobs.progress(job_id, "inspect", 1)
         source = signing_work.source_of(signing)
         seen = Seen.of(source)
-        with signing_work.opened_folder(signing.pk, source) as (_, disk):
+        with signing_work.inspection(signing.pk, source) as disk:
             found = _findings(disk, signing)
         found["seen"] = [seen.size, seen.modified_ns]
         kept = TemplateSigning.objects.filter(pk=signing.pk, inspection_job=job_id)
@@ -83,14 +83,15 @@ def _sign(job_id: UUID, signing: TemplateSigning) -> None:
     source = signing_work.source_of(signing)
     seen = _same_as_inspected(signing, Seen.of(source))
     jobs.start(job_id)
-    with signing_work.opened_folder(signing.pk, source) as (folder, link):
-        disk = _publishable(job_id, folder, link, seen)
-        order = ToSign(
-            disk, signing.name, signing.version, open_signer(signing.signer, signing.signer_fingerprint),
-            _boot_certificate(signing), signing_work.catalog_of(folder),
-        )  # fmt: skip
-        signed = sign_template(order, _reporter(job_id, "hash"))
-        _publish(job_id, signing, signed, order, lambda: _require_same(Seen.of(source), seen))
+    folder = signing_work.folder_of(signing.pk)
+    link = signing_work.linked(folder, source)
+    disk = _publishable(job_id, folder, link, seen)
+    order = ToSign(
+        disk, signing.name, signing.version, open_signer(signing.signer, signing.signer_fingerprint),
+        _boot_certificate(signing), signing_work.catalog_of(folder),
+    )  # fmt: skip
+    signed = sign_template(order, _reporter(job_id, "hash"))
+    _publish(job_id, signing, signed, order, lambda: _require_same(Seen.of(source), seen))
     signing_work.forget(signing.pk)
 
 

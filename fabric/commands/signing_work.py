@@ -14,6 +14,7 @@ from django.conf import settings
 
 from fabric.import_folder import import_path
 from fabric.models import TemplateSigning
+from fabric.publishing.conversion import UNFINISHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +51,26 @@ def converted_of(folder: Path, source: Path, seen: Seen) -> Path:
     return target
 
 
-@contextmanager
-def opened_folder(pk: UUID, source: Path) -> Iterator[tuple[Path, Path]]:
-    """The signing's folder, and the disk as a link in it: what is unpacked beside the disk lands there."""
-    folder = folder_of(pk)
+def linked(folder: Path, source: Path) -> Path:
+    """The disk as a link in a folder that is made if need be: what a tool unpacks beside the disk lands there."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for left in folder.glob(".unpacked-*"):
-        shutil.rmtree(left)
+    for pattern in (".unpacked-*", f"{UNFINISHED}*"):
+        for left in folder.glob(pattern):
+            shutil.rmtree(left, ignore_errors=True)
     link = folder / "source"
     link.unlink(missing_ok=True)
     link.symlink_to(source.resolve())
-    yield folder, link
+    return link
+
+
+@contextmanager
+def inspection(pk: UUID, source: Path) -> Iterator[Path]:
+    """The disk as a link in a folder for looking at it, apart from that for signing."""
+    folder = folder_of(pk) / "inspection"
+    try:
+        yield linked(folder, source)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from fabric.publishing.errors import PublishingError
 from fabric.publishing.images import Container
 from fabric.publishing.tools import PATH
 
+UNFINISHED: Final = ".converting-"
+"""How the names of folders begin that hold half of a conversion; what a killed process left can be removed."""
 _SHOWN: Final = re.compile(rb"\(([0-9]{1,3})(?:\.[0-9]+)?/100%\)")
 _ASK_SECONDS: Final = 1.0
 _WORDS_MAX: Final = 4096
@@ -25,14 +27,11 @@ def convert_watched(source: Path, target: Path, container: Container, report: Ca
 
     `report` is told the percent about once a second; what it raises ends the conversion. Raises `PublishingError`.
     """
-    temporary = target.with_name(f".{target.name}.new")
-    command = ["qemu-img", "convert", "-p", "-f", container.value, "-O", "vhdx", str(source), str(temporary)]
-    try:
-        with tempfile.TemporaryFile() as words:
-            _run(command, words, report)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # A folder of its own: what a killed process has left running writes into another one.
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=UNFINISHED) as name, tempfile.TemporaryFile() as words:
+        new = Path(name) / target.name
+        _run(["qemu-img", "convert", "-p", "-f", container.value, "-O", "vhdx", str(source), str(new)], words, report)
+        new.replace(target)
 
 
 def _run(command: list[str], words: IO[bytes], report: Callable[[int], None]) -> None:

@@ -27,7 +27,8 @@ class Pace:
             return far
         rate = more / seconds
         size, name = _unit(rate)
-        return f"{far}, {rate / size:.0f} {name}/s, {_span((total - done) / rate)} left"
+        speed = f"{rate / size:.1f}" if rate < 10 * size else f"{rate / size:.0f}"
+        return f"{far}, {speed} {name}/s, {_span((total - done) / rate)} left"
 
 
 def _unit(amount: float) -> tuple[int, str]:

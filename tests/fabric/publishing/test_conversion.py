@@ -56,7 +56,7 @@ def test_pace_tells_bytes_a_second_and_the_time_left() -> None:
     pace = Pace()
     assert pace.sentence(0, 4 * 10**9, 100.0) == "0.0 of 4.0 GB"
     assert pace.sentence(10**9, 4 * 10**9, 102.0) == "1.0 of 4.0 GB, 500 MB/s, 6 s left"
-    assert pace.sentence(10**9 + 10**7, 40 * 10**9, 1102.0) == "1.0 of 40.0 GB, 1 MB/s, 10 h 44 min left"
+    assert pace.sentence(10**9 + 10**7, 40 * 10**9, 1102.0) == "1.0 of 40.0 GB, 1.0 MB/s, 10 h 44 min left"
 
 
 def test_what_was_done_in_an_earlier_run_is_not_its_speed() -> None:
