@@ -25,10 +25,11 @@ from portal.kernel.errors import Invalid, Unavailable
 CHUNK_BYTES = 1 << 20
 LIMITS: dict[BlobKind, int] = {
     BlobKind.TEMPLATE_DISK: 64 << 30,
+    BlobKind.UNSIGNED_DISK: 64 << 30,
     BlobKind.CATALOG: CATALOG_MAX,
     BlobKind.SHIELDING_DATA: 2 << 20,
 }
-"""The largest file of each kind, in bytes. A template disk is further bounded by the setting LIBRARY_MAX_BLOB_BYTES."""
+"""The largest file of each kind, in bytes. A disk is further bounded by the setting LIBRARY_MAX_BLOB_BYTES."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,12 @@ def keep(received: Received) -> LibraryBlob:
     if not target.exists():
         received.path.chmod(0o640)
         received.path.replace(target)
-    blob, _ = LibraryBlob.objects.get_or_create(
+    blob, made = LibraryBlob.objects.get_or_create(
         sha256=received.sha256, defaults={"size": received.size, "kind": received.kind}
     )
+    if not made and blob.kind == BlobKind.UNSIGNED_DISK and received.kind != blob.kind:
+        blob.kind = received.kind  # the disk that waited to be signed is a template now
+        blob.save(update_fields=["kind"])
     return blob
 
 

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from fabric.models import AttestationMode, Host, TemplateDisk, TemplateState
+from fabric.models import AttestationMode, Host, SigningState, TemplateDisk, TemplateSigning, TemplateState
 from portal.kernel.actor import Actor, Role
 from portal.kernel.models import Job
 from portal.kernel.policy import Allowed, Decision, Denial
@@ -18,6 +18,8 @@ class FabricAction(StrEnum):
     PUBLISH_TEMPLATE = "publish a template disk"
     RETIRE_TEMPLATE = "retire a template disk"
     UNRETIRE_TEMPLATE = "bring a template disk back"
+    IMPORT_DISK = "import an unsigned disk"
+    SIGN_TEMPLATE = "sign a template disk"
     CREATE_NETWORK = "create a network"
     END_JOB = "mark a job as failed"
 
@@ -53,6 +55,28 @@ def decide_template(actor: Actor, action: FabricAction, template: TemplateDisk) 
         return Denial("This template disk is retired already.", "template-retired", because_of_state=True)
     if action is FabricAction.UNRETIRE_TEMPLATE and template.state == TemplateState.AVAILABLE:
         return Denial("This template disk is available already.", "template-available", because_of_state=True)
+    return Allowed()
+
+
+def decide_change_signing(actor: Actor, signing: TemplateSigning) -> Decision:
+    """Whether what is to be signed may be changed, signing begun or taken up again, or all of it discarded, now."""
+    decision = decide(actor, FabricAction.SIGN_TEMPLATE)
+    if isinstance(decision, Denial):
+        return decision
+    if signing.state == SigningState.SIGNING:
+        return Denial("It is being signed.", "signing-under-way", "Cancel the signing first.", because_of_state=True)
+    if signing.state == SigningState.PUBLISHED:
+        return Denial("It is signed and published.", "signing-published", because_of_state=True)
+    return Allowed()
+
+
+def decide_cancel_signing(actor: Actor, signing: TemplateSigning) -> Decision:
+    """Whether there is anything to cancel."""
+    decision = decide(actor, FabricAction.SIGN_TEMPLATE)
+    if isinstance(decision, Denial):
+        return decision
+    if signing.state != SigningState.SIGNING:
+        return Denial("It is not being signed now.", "signing-not-running", because_of_state=True)
     return Allowed()
 
 

@@ -10,7 +10,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from fabric import dispatch, messages
-from fabric.commands import guardian, jobs, placing, reports, submissions, sweeps
+from fabric.commands import guardian, jobs, placing, reports, signing_jobs, submissions, sweeps
 from fabric.messages import MessageRefused
 from portal.kernel.errors import DomainError, Unavailable
 
@@ -18,6 +18,8 @@ log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 RESULT_LIMIT = 384 << 10
 """Room for the longest result there is: a key protector of 256 KiB in base64."""
+SIGNING_LIMIT = 6 * 3600
+"""Seconds: the largest disk from the slowest storage, read three times and written twice."""
 
 
 def refusing(task: Callable[P, None]) -> Callable[P, None]:
@@ -86,6 +88,16 @@ def vm_state(host: str, vm_id: str, state: str, reason: str = "") -> None:
 @shared_task(name="fabric.place_vm")
 def place_vm(job_id: str, vm_id: str, attempt: int = 0) -> None:
     placing.place_vm(messages.uuid(job_id), messages.uuid(vm_id), attempt, timezone.now())
+
+
+@shared_task(name="fabric.inspect_disk")
+def inspect_disk(job_id: str, signing_id: str) -> None:
+    signing_jobs.inspect(messages.uuid(job_id), messages.uuid(signing_id))
+
+
+@shared_task(name="fabric.sign_template", time_limit=SIGNING_LIMIT)
+def sign_template(job_id: str, signing_id: str) -> None:
+    signing_jobs.sign(messages.uuid(job_id), messages.uuid(signing_id))
 
 
 @shared_task(name="fabric.send_waiting")

@@ -15,6 +15,7 @@ _TOGETHER: Final = {
     "tests/fabric/hyperv/secure_worker/": "machines",
     "tests/portal/web/test_browser.py": "browser",
     "tests/hgs/web/test_browser.py": "browser",
+    "tests/fabric/signing/test_signing_browser.py": "browser",
     "tests/tenants/test_browser.py": "browser",
     "tests/tenants/test_rollover_browser.py": "browser",
     "tests/tenants/offline_page/": "browser",

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from fabric.api import guardian, hosts, networks, templates
+from fabric.api import guardian, hosts, networks, signings, templates
 
 app_name = "fabric-api"
 urlpatterns = [
@@ -20,6 +20,15 @@ urlpatterns = [
     path("template-disks/<uuid:pk>/catalog/", templates.TemplateCatalog.as_view(), name="template-catalog"),
     path("template-disks/<uuid:pk>/retire/", templates.TemplateRetire.as_view(), name="template-retire"),
     path("template-disks/<uuid:pk>/unretire/", templates.TemplateUnretire.as_view(), name="template-unretire"),
+    path("unsigned-disks/", signings.UnsignedDiskList.as_view(), name="unsigned-disks"),
+    path("unsigned-disks/<uuid:pk>/", signings.UnsignedDiskDetail.as_view(), name="unsigned-disk"),
+    path("import-folder/", signings.ImportFolder.as_view(), name="import-folder"),
+    path("template-signers/", signings.Signers.as_view(), name="template-signers"),
+    path("template-signings/", signings.SigningList.as_view(), name="template-signings"),
+    path("template-signings/<uuid:pk>/", signings.SigningDetail.as_view(), name="template-signing"),
+    path("template-signings/<uuid:pk>/start/", signings.SigningStart.as_view(), name="template-signing-start"),
+    path("template-signings/<uuid:pk>/inspect/", signings.SigningInspect.as_view(), name="template-signing-inspect"),
+    path("template-signings/<uuid:pk>/cancel/", signings.SigningCancel.as_view(), name="template-signing-cancel"),
     path("networks/", networks.NetworkList.as_view(), name="networks"),
     path("networks/<uuid:pk>/", networks.NetworkDetail.as_view(), name="network"),
     path("guardian/", guardian.Guardian.as_view(), name="guardian"),

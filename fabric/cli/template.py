@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from fabric.cli import template_in_portal
 from fabric.cli.template_build import build_linux
 from fabric.cli.template_signing import COMMANDS, load_catalog
 from portal.cli.failure import CliError
@@ -119,5 +120,5 @@ def fetch_catalog(template_id: str, out: Path) -> None:
     click.echo(f"{out}: {signed.disk_name} {signed.version}, signer {signed.signer_fingerprint.hex()}")
 
 
-for signing_command in COMMANDS:
+for signing_command in (*COMMANDS, *template_in_portal.COMMANDS):
     template.add_command(signing_command)

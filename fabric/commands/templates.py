@@ -1,6 +1,6 @@
 """Publishing template disks and taking them out of use."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from django.db import IntegrityError, transaction
 
@@ -14,8 +14,17 @@ from portal.kernel.errors import Conflict
 from portal.kernel.policy import require
 
 
-def publish_template(actor: Actor, *, catalog: bytes, disk: Iterable[bytes], description: str = "") -> TemplateDisk:
+def publish_template(
+    actor: Actor,
+    *,
+    catalog: bytes,
+    disk: Iterable[bytes],
+    description: str = "",
+    also: Callable[[TemplateDisk], None] = lambda _template: None,
+) -> TemplateDisk:
     """Publish a signed disk. Its name, version and signer are read from the catalog; `disk` is streamed.
+
+    `also` is done in the transaction that publishes; what it raises publishes nothing.
 
     Raises `Denied`, `Invalid` (catalog, disk, size) and `Conflict` (`template-exists`).
     """
@@ -34,6 +43,7 @@ def publish_template(actor: Actor, *, catalog: bytes, disk: Iterable[bytes], des
                     catalog=library.keep(catalog_file), disk=library.keep(disk_file), published_by=actor.name,
                 )  # fmt: skip
                 _record(actor, template, "template:published", f"Published template disk {template}")
+                also(template)
         except IntegrityError as error:
             raise _exists(identity.disk_name, identity.version) from error
     return template

@@ -9,6 +9,7 @@ from fabric.models.library import BlobKind, LibraryBlob
 from fabric.models.network import Network
 from fabric.models.outbox import OutgoingMessage
 from fabric.models.placement import Assignment, Placement, PowerState
+from fabric.models.signing import SigningState, TemplateSigning, UnsignedDisk
 from fabric.models.submission import Submission, SubmissionKind, SubmissionState
 from fabric.models.template_disk import TemplateDisk, TemplateState
 
@@ -26,9 +27,12 @@ __all__ = [
     "OutgoingMessage",
     "Placement",
     "PowerState",
+    "SigningState",
     "Submission",
     "SubmissionKind",
     "SubmissionState",
     "TemplateDisk",
+    "TemplateSigning",
     "TemplateState",
+    "UnsignedDisk",
 ]

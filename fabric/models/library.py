@@ -10,6 +10,7 @@ class BlobKind(models.TextChoices):
     """What a library file is; it sets its size limit."""
 
     TEMPLATE_DISK = "template-disk", "Template disk"
+    UNSIGNED_DISK = "unsigned-disk", "Unsigned disk"
     CATALOG = "catalog", "Volume signature catalog"
     SHIELDING_DATA = "shielding-data", "Shielding data file"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ from fabric.publishing.tools import run
 
 _VHD_FOOTER: Final = b"conectix"
 _LENGTH_MAX: Final = 2**41
+_QCOW2_HEADER: Final = struct.Struct(">4sIQ56xQ")
+"""Magic, version, offset of the backing file's name, and, from version 3 on, incompatible features."""
+_QCOW2_DATA_FILE: Final = 1 << 2
 
 
 class Container(StrEnum):
@@ -57,7 +61,7 @@ def open_image(path: Path) -> Iterator[OpenDisk]:
         with open_disk(path) as disk:
             yield disk
         return
-    length = _check(path, container)
+    length = check_image(path, container)
     extents = _extents(path, container)
     if extents is None:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".unpacked-") as name:
@@ -71,28 +75,54 @@ def open_image(path: Path) -> Iterator[OpenDisk]:
         yield OpenDisk(stream.fileno(), layout.without_holes(file_holes(stream.fileno())))
 
 
-def _check(path: Path, container: Container) -> int:
-    """Refuse what lies in other files, and what cannot be read without a key; gives the length of the disk."""
+def check_image(path: Path, container: Container) -> int:
+    """Refuse what lies in other files, and what cannot be read without a key; gives the length of the disk in bytes.
+
+    Raises `PublishingError`, `ImageError`.
+    """
+    if container is Container.QCOW2:
+        _check_alone(path)
     facts = _json(["qemu-img", "info", "--output=json", "-f", container, path])
     special = facts.get("format-specific", {}).get("data", {})
     if facts.get("backing-filename") or facts.get("full-backing-filename"):
-        raise ImageError(
-            "differencing",
-            "The disk is a differencing image: most of its bytes lie in another file.",
-            "Merge it with its backing file, for example by qemu-img convert, then use the result.",
-        )
+        raise _differencing()
     if special.get("data-file") or facts.get("encrypted"):
-        raise ImageError(
-            "image-kind",
-            "The disk's bytes lie in another file, or are encrypted.",
-            "Export the disk as a plain image, then use that.",
-        )
+        raise _elsewhere()
     if facts.get("dirty-flag") or special.get("corrupt"):
         raise ImageError("image-dirty", "The image was not closed properly.", "Run qemu-img check -r all on it.")
     length = facts.get("virtual-size")
     if not isinstance(length, int) or not 0 < length <= _LENGTH_MAX or length % 512:
         raise ImageError("disk-length", f"The disk has {length} bytes, which no template disk has.")
     return length
+
+
+def _check_alone(path: Path) -> None:
+    """Refuse a qcow2 that names another file before qemu-img, which would open that file, sees it."""
+    with path.open("rb") as stream:
+        header = stream.read(_QCOW2_HEADER.size)
+    if len(header) < _QCOW2_HEADER.size:
+        raise ImageError("image-damaged", "The image is cut short: its end is missing.")
+    _, version, backing, incompatible = _QCOW2_HEADER.unpack(header)
+    if backing:
+        raise _differencing()
+    if version >= 3 and incompatible & _QCOW2_DATA_FILE:
+        raise _elsewhere()
+
+
+def _differencing() -> ImageError:
+    return ImageError(
+        "differencing",
+        "The disk is a differencing image: most of its bytes lie in another file.",
+        "Merge it with its backing file, for example by qemu-img convert, then use the result.",
+    )
+
+
+def _elsewhere() -> ImageError:
+    return ImageError(
+        "image-kind",
+        "The disk's bytes lie in another file, or are encrypted.",
+        "Export the disk as a plain image, then use that.",
+    )
 
 
 def _extents(path: Path, container: Container) -> list[Extent] | None:

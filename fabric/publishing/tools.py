@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from fabric.publishing.errors import PublishingError
 
 # Administrators' tools such as mke2fs are not on every user's path.
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PACKAGES = {
     "objcopy": "binutils",
     "sbsign": "sbsigntool",
@@ -41,7 +42,7 @@ def run(
 ) -> bytes:
     """Run a tool to its end and give its standard output. Raises `PublishingError` with the tool's last words."""
     arguments = [str(item) for item in command]
-    variables = {"PATH": _PATH, "LANG": "C.UTF-8", **(environment or {})}
+    variables = {"PATH": PATH, "LANG": "C.UTF-8", **(environment or {})}
     try:
         done = subprocess.run(arguments, input=stdin, cwd=directory, env=variables, capture_output=True, check=False)
     except FileNotFoundError:

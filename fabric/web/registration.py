@@ -1,6 +1,6 @@
 """What the fabric brings to the shell and to the API."""
 
-from fabric.models import Host, Network, TemplateDisk
+from fabric.models import Host, Network, TemplateDisk, TemplateSigning
 from portal.api.routes import ApiRoutes
 from portal.api.routes import register as register_api
 from portal.kernel.actor import Actor, Role
@@ -20,8 +20,11 @@ from portal.web.registry import register as register_shell
 API = ApiRoutes(
     "fabric",
     "fabric.api.urls",
-    lists=("fabric-api:hosts", "fabric-api:template-disks", "fabric-api:networks", "fabric-api:guardian"),
-)
+    lists=(
+        "fabric-api:hosts", "fabric-api:template-disks", "fabric-api:unsigned-disks", "fabric-api:template-signers",
+        "fabric-api:template-signings", "fabric-api:networks", "fabric-api:guardian",
+    ),
+)  # fmt: skip
 
 
 def register() -> None:
@@ -56,6 +59,7 @@ def register() -> None:
         OverviewProvider(Portal.FABRIC, "fabric", overview.tiles),
         BannerProvider(Portal.FABRIC, "auto-approve", overview.auto_approve_banner),
         TargetLink("host", _host_page),
+        TargetLink("template-signing", _signing_page),
         QUICK_START,
     )  # fmt: skip
 
@@ -74,6 +78,13 @@ def _networks(actor: Actor) -> int:
 
 def _jobs(_actor: Actor) -> int:
     return Job.objects.filter(state__in=OPEN_STATES).count()
+
+
+def _signing_page(actor: Actor, portal: Portal, target_id: str) -> str:
+    from django.urls import reverse
+
+    found = portal is Portal.FABRIC and TemplateSigning.objects.visible_to(actor).filter(pk=target_id).exists()
+    return reverse("fabric:signing", args=[target_id]) if found else ""
 
 
 def _host_page(actor: Actor, portal: Portal, target_id: str) -> str:

@@ -6,9 +6,11 @@ from fabric.models import (
     AttestationState,
     Host,
     HostState,
+    SigningState,
     Submission,
     SubmissionState,
     TemplateDisk,
+    TemplateSigning,
     TemplateState,
 )
 from portal.web import status
@@ -46,6 +48,21 @@ def template(disk: TemplateDisk) -> Status:
     if disk.state == TemplateState.AVAILABLE:
         return status.running("Available")
     return status.stopped("Retired")
+
+
+def signing(begun: TemplateSigning) -> Status:
+    """How far the signing of a template disk is."""
+    match begun.state:
+        case SigningState.PUBLISHED:
+            return status.running("Published")
+        case SigningState.SIGNING:
+            return status.in_progress("Being signed", begun.job.percent if begun.job else None)
+        case SigningState.STOPPED:
+            return status.stopped("Cancelled")
+        case SigningState.FAILED:
+            return status.failed("Failed", begun.job.error_message if begun.job else "")
+        case _:
+            return status.pending("Draft")
 
 
 def submission(sent: Submission) -> Status:

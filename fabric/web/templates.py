@@ -68,7 +68,8 @@ class TemplateList(ObjectListView):
         )
 
     def get_extra_buttons(self) -> list[CommandButton]:
-        return [CommandButton("publish", "Publish", "upload", reverse("fabric:template-new"))]
+        sign = CommandButton("sign", "Sign", "file-key-2", reverse("fabric:signing-new"))
+        return [CommandButton("publish", "Publish", "upload", reverse("fabric:template-new")), sign]
 
 
 class TemplatePage(ObjectDetailView):

@@ -52,6 +52,11 @@ HGS_MASTER_KEY_OLD: tuple[bytes, ...] = _master_keys("HGS_MASTER_KEY_OLD")
 # The portal's library of template disks and shielding data (ciphertext and public data only)
 LIBRARY_DIR: Path = Path(env.str("LIBRARY_DIR", default=str(VAR_DIR / "library")))
 LIBRARY_MAX_BLOB_BYTES: int = env.int("LIBRARY_MAX_BLOB_BYTES", default=64 * 2**30)
+# Keys that sign template disks in the fabric console: NAME.pem beside NAME.key, NAME.pfx or NAME.token. Pages read the
+# certificates alone; the keys are for the worker's account.
+TEMPLATE_SIGNERS_DIR: Path = Path(env.str("TEMPLATE_SIGNERS_DIR", default=str(VAR_DIR / "template-signers")))
+# Disks that an operator put here can be signed without an upload
+TEMPLATE_IMPORT_DIR: Path = Path(env.str("TEMPLATE_IMPORT_DIR", default=str(VAR_DIR / "template-import")))
 
 # Ports on a host's address that lead to its VMs' SSH servers
 ACCESS_PORT_FIRST: int = env.int("ACCESS_PORT_FIRST", default=42000)

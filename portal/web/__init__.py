@@ -26,6 +26,9 @@ the application's command function with `self.actor`; a `DomainError` becomes a 
 error on the form. With `new_item = "<key>"` it is the form of a NEW drawer entry. `command = DRAIN` guards it by the
 policy that draws its button. `views.BulkCommandView` does the same to several objects, one by one.
 
+*A wizard* is one subclass of `views.WizardView` for each step, which share `steps` (`WizardStep`s) and the object that
+keeps what was typed; `run(data)` does a step and returns the next address. Its template extends `web/wizard.html`.
+
 Every view states `access` (see `portal.web.access`); one that does not is closed. Template tags are in
 `{% load shell %}`: `{% icon "server" %}`, `{% status s %}`, `{% moment at %}`, `{% fingerprint text %}`,
 `{% job_panel job %}`. Forms are drawn by `{% include "web/parts/form_fields.html" %}`. No inline script or style: the

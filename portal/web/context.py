@@ -126,11 +126,11 @@ class Shell:
 
     @cached_property
     def running(self) -> int:
-        return sum(line.status.tone == "busy" for line in self.tray)
+        return len(self.tray) - self.failures  # a job that waits for a worker is under way too
 
     @cached_property
     def failures(self) -> int:
-        return len(self.tray) - self.running
+        return sum(line.status.tone == "error" for line in self.tray)
 
     @cached_property
     def live_seconds(self) -> int:

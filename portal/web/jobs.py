@@ -102,12 +102,13 @@ def _took(start: datetime | None, end: datetime | None) -> timedelta | None:
     return (end or timezone.now()) - start if start else None
 
 
-def _line(step: JobStep) -> StepLine:
+def _line(step: JobStep, cancelled: bool) -> StepLine:
     running = step.state == StepState.RUNNING
+    stopped = cancelled and step.state == StepState.FAILED  # nothing went wrong: somebody wanted it so
     return StepLine(
         title=step.title,
-        state=step.state,
-        status=_step_status(step),
+        state=StepState.SKIPPED if stopped else step.state,
+        status=status.stopped("Cancelled") if stopped else _step_status(step),
         message=step.message,
         percent=step.percent if running else None,
         took=_took(step.started_at, step.finished_at),
@@ -123,7 +124,7 @@ def panel(actor: Actor, portal: Portal, job: Job) -> JobPanel:
         percent=job.percent,
         is_open=job.is_open,
         failed=job.is_failure,
-        steps=[_line(step) for step in job.steps.all()],
+        steps=[_line(step, job.state == JobState.CANCELLED) for step in job.steps.all()],
         message=job.error_message,
         advice=job.error_advice,
         code=job.error_code,

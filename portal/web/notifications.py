@@ -15,7 +15,7 @@ from django.utils import timezone
 from portal.kernel.actor import Actor, ActorKind
 from portal.kernel.errors import DomainError
 from portal.kernel.ids import short
-from portal.kernel.models import Job
+from portal.kernel.models import Job, JobState
 from portal.web.models import Notification
 from portal.web.registry import Portal, target_url
 
@@ -94,6 +94,8 @@ def _notice(actor: Actor, portal: Portal, row: Notification) -> Notice:
     job = row.job
     tone = _tone(row, job)
     text = {"busy": row.started, "done": row.done, "failed": row.failed}[tone]
+    if job is not None and job.state == JobState.CANCELLED:
+        text = f"Cancelled: {job.title}"
     return Notice(
         id=row.pk,
         tone=tone,

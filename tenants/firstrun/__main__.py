@@ -62,6 +62,7 @@ def main_job(tell: Narration) -> None:
         hosts.attest(tell, fabric_admin)
     with tell.step("Template disk"):
         publisher.publish(tell, fabric_admin)
+        publisher.lend_to_fabric(tell)
     with tell.step("The tenant, offline: owner guardian and shielding data file"):
         owner.make_shielding_data(tell, tenant)
     with tell.step(f"{owner.VM}: a name, a shielding data file, a network"):

@@ -13,6 +13,8 @@ DISK_NAME = "Small Linux"
 VERSION = "1.0.0.0"
 PUBLISHED = f"{DISK_NAME}:{VERSION}"
 DAMAGED_VERSION = "1.0.0.1"
+IMPORTED = "small-linux.raw"
+"""The unsigned disk, as the fabric's import folder has it."""
 DAMAGED = f"{DISK_NAME}:{DAMAGED_VERSION}"
 
 
@@ -34,6 +36,35 @@ def publish(tell: Narration, fabric_admin: Person) -> None:
     if PUBLISHED not in published(fabric_admin):
         _publish(fabric_admin, disk(), catalog(), "Busybox and dropbear on the distribution's cloud kernel.")
     tell.say(f"The library offers “{PUBLISHED}” ({disk().stat().st_size / 1e6:.0f} MB).")
+
+
+def lend_to_fabric(tell: Narration) -> None:
+    """A laboratory's key for the signing wizard, and the unsigned disk in the import folder, unless they are there.
+
+    The publisher's own key is not lent: what the fabric signs is signed by another certificate.
+    """
+    _make_laboratory_signer()
+    build, folder = publisher().folder / "build", layout.VAR / "template-import"
+    if not (folder / IMPORTED).is_file() and (build / "template.raw").is_file():
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        shutil.copyfile(build / "boot-certificate.pem", folder / f"{Path(IMPORTED).stem}-boot-certificate.pem")
+        publisher().run("cp", "--sparse=always", str(build / "template.raw"), str(folder / f".{IMPORTED}.new"))
+        (folder / f".{IMPORTED}.new").replace(folder / IMPORTED)
+    tell.say(f"The fabric console can sign {IMPORTED} with the laboratory's key (template disks, Sign).")
+
+
+def _make_laboratory_signer() -> None:
+    """The certificate is put there last: without it, the fabric sees no signer."""
+    folder = layout.VAR / "template-signers"
+    if (folder / "laboratory.pem").is_file():
+        return
+    made = folder / ".making"
+    shutil.rmtree(made, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    publisher().gf("template", "certificate", "Laboratory of this fabric", "--out", str(made))
+    (made / "signing.key").replace(folder / "laboratory.key")
+    (made / "signing.pem").replace(folder / "laboratory.pem")
+    made.rmdir()
 
 
 def _publish(fabric_admin: Person, disk: Path, catalog: Path, description: str) -> None:

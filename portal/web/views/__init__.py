@@ -5,6 +5,7 @@ from portal.web.views.bulk import BulkCommandView
 from portal.web.views.commands import CommandView, Outcome
 from portal.web.views.details import Fact, FactGroup, ObjectDetailView
 from portal.web.views.lists import Empty, ObjectListView
+from portal.web.views.wizard import WizardStep, WizardView
 
 __all__ = [
     "BulkCommandView",
@@ -19,4 +20,6 @@ __all__ = [
     "Pivot",
     "PivotOf",
     "ShellView",
+    "WizardStep",
+    "WizardView",
 ]

@@ -8,7 +8,7 @@ from django.test import Client
 from portal.accounts.models import User
 from portal.kernel import jobs
 from portal.kernel.actor import user_actor
-from portal.kernel.models import Job
+from portal.kernel.models import Job, JobState
 from portal.web.models import Notification
 from portal.web.notifications import notify_job
 from tests.portal.web import showcase
@@ -251,3 +251,27 @@ def test_without_scripts_a_running_job_says_how_to_see_more_until_it_ends(as_ten
     assert "Load the page again" in text_of(as_tenant.get(address))
     jobs.succeed(job.pk)
     assert "Load the page again" not in text_of(as_tenant.get(address))
+
+
+def test_a_job_that_waits_for_a_worker_counts_as_running_and_not_as_failed(as_operator: Client, operator: User) -> None:
+    jobs.create_job(
+        user_actor(operator), kind="k", title="Waits", scope="fabric", target_type="t", target_id="1", target_name="t",
+        steps=[jobs.Step("one", "One")],
+    )  # fmt: skip
+    page = as_operator.get("/fabric/").content.decode()
+    assert '<span class="visually-hidden"> running</span>' in page
+    assert "badge-failed" not in page
+
+
+def test_a_cancelled_job_shows_no_failure(as_operator: Client, operator: User) -> None:
+    job = jobs.create_job(
+        user_actor(operator), kind="k", title="Stops", scope="fabric", target_type="t", target_id="1", target_name="t",
+        steps=[jobs.Step("one", "One")],
+    )  # fmt: skip
+    jobs.progress(job.pk, "one", 40)
+    notify_job(user_actor(operator), job.pk, "Begun.", "It is done.", "It failed.")
+    jobs.fail(job.pk, code="cancelled", message="Cancelled.", state=JobState.CANCELLED)
+    page = as_operator.get(f"/fabric/activity/{job.pk}/").content.decode()
+    assert "step-failed" not in page
+    assert "Cancelled: Stops" in page
+    assert "It is done." not in page
