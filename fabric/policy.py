@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from fabric.models import AttestationMode, Host, TemplateDisk, TemplateState
+from fabric.models import AttestationMode, BlobKind, Host, TemplateDisk, TemplateState
 from portal.kernel.actor import Actor, Role
 from portal.kernel.models import Job
 from portal.kernel.policy import Allowed, Decision, Denial
@@ -18,6 +18,7 @@ class FabricAction(StrEnum):
     PUBLISH_TEMPLATE = "publish a template disk"
     RETIRE_TEMPLATE = "retire a template disk"
     UNRETIRE_TEMPLATE = "bring a template disk back"
+    DESCRIBE_TEMPLATE = "describe a template disk"
     CREATE_NETWORK = "create a network"
     END_JOB = "mark a job as failed"
 
@@ -54,6 +55,17 @@ def decide_template(actor: Actor, action: FabricAction, template: TemplateDisk) 
     if action is FabricAction.UNRETIRE_TEMPLATE and template.state == TemplateState.AVAILABLE:
         return Denial("This template disk is available already.", "template-available", because_of_state=True)
     return Allowed()
+
+
+def decide_upload(actor: Actor, kind: BlobKind) -> Decision:
+    """Whether the actor may send a file of this kind at all, asked before anything of it is written."""
+    if kind is BlobKind.SHIELDING_DATA:
+        if actor.has(Role.TENANT):
+            return Allowed()
+        return Denial("Only tenants upload shielding data.", "not-a-tenant")
+    if kind is BlobKind.TEMPLATE_DISK:
+        return decide(actor, FabricAction.PUBLISH_TEMPLATE)
+    return Denial("A file of this kind is not uploaded by itself.", "not-uploaded")
 
 
 def decide_end_job(actor: Actor, job: Job) -> Decision:

@@ -10,7 +10,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from fabric import dispatch, messages
-from fabric.commands import guardian, jobs, placing, reports, submissions, sweeps
+from fabric.commands import guardian, jobs, placing, publishing, reports, submissions, sweeps, uploads
 from fabric.messages import MessageRefused
 from portal.kernel.errors import DomainError, Unavailable
 
@@ -86,6 +86,17 @@ def vm_state(host: str, vm_id: str, state: str, reason: str = "") -> None:
 @shared_task(name="fabric.place_vm")
 def place_vm(job_id: str, vm_id: str, attempt: int = 0) -> None:
     placing.place_vm(messages.uuid(job_id), messages.uuid(vm_id), attempt, timezone.now())
+
+
+@shared_task(name=publishing.TASK)
+@refusing
+def publish_template(job_id: str, upload_id: str) -> None:
+    publishing.publish_uploaded(messages.uuid(job_id), messages.uuid(upload_id))
+
+
+@shared_task(name="fabric.sweep_uploads")
+def sweep_uploads() -> None:
+    uploads.sweep_uploads(timezone.now())
 
 
 @shared_task(name="fabric.send_waiting")

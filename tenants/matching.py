@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fabric.models import TemplateDisk, TemplateState
+from fabric.models import TemplateDisk
 from fabric.shielding.viq import Refused, VersionRule, VolumeIdQualifier, decide, parse_version
 from tenants.models import ShieldingData
 
@@ -62,7 +62,7 @@ def fits(data: ShieldingData, templates: Iterable[TemplateDisk]) -> Sequence[Fit
 
 
 def newest_fitting(data: ShieldingData) -> TemplateDisk | None:
-    """The available template that fits: the highest version, then the one published last."""
-    available = TemplateDisk.objects.filter(state=TemplateState.AVAILABLE).order_by("-published_at")
-    candidates = [template for template in available if fit(data, template).fits]
+    """The template on offer that fits: the highest version, then the one published last."""
+    offered = TemplateDisk.objects.on_offer().order_by("-published_at")
+    candidates = [template for template in offered if fit(data, template).fits]
     return max(candidates, key=lambda template: parse_version(template.version), default=None)

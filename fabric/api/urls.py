@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from fabric.api import guardian, hosts, networks, templates
+from fabric.api import guardian, hosts, networks, templates, uploads
 
 app_name = "fabric-api"
 urlpatterns = [
@@ -20,6 +20,9 @@ urlpatterns = [
     path("template-disks/<uuid:pk>/catalog/", templates.TemplateCatalog.as_view(), name="template-catalog"),
     path("template-disks/<uuid:pk>/retire/", templates.TemplateRetire.as_view(), name="template-retire"),
     path("template-disks/<uuid:pk>/unretire/", templates.TemplateUnretire.as_view(), name="template-unretire"),
+    path("template-disks/<uuid:pk>/usage/", templates.TemplateUsage.as_view(), name="template-usage"),
+    path("uploads/", uploads.UploadList.as_view(), name="uploads"),
+    path("uploads/<uuid:pk>/", uploads.UploadDetail.as_view(), name="upload"),
     path("networks/", networks.NetworkList.as_view(), name="networks"),
     path("networks/<uuid:pk>/", networks.NetworkDetail.as_view(), name="network"),
     path("guardian/", guardian.Guardian.as_view(), name="guardian"),

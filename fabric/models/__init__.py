@@ -11,6 +11,7 @@ from fabric.models.outbox import OutgoingMessage
 from fabric.models.placement import Assignment, Placement, PowerState
 from fabric.models.submission import Submission, SubmissionKind, SubmissionState
 from fabric.models.template_disk import TemplateDisk, TemplateState
+from fabric.models.upload import Upload
 
 __all__ = [
     "Assignment",
@@ -31,4 +32,5 @@ __all__ = [
     "SubmissionState",
     "TemplateDisk",
     "TemplateState",
+    "Upload",
 ]

@@ -20,7 +20,13 @@ from portal.web.registry import register as register_shell
 API = ApiRoutes(
     "fabric",
     "fabric.api.urls",
-    lists=("fabric-api:hosts", "fabric-api:template-disks", "fabric-api:networks", "fabric-api:guardian"),
+    lists=(
+        "fabric-api:hosts",
+        "fabric-api:template-disks",
+        "fabric-api:uploads",
+        "fabric-api:networks",
+        "fabric-api:guardian",
+    ),
 )
 
 
