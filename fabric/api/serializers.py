@@ -130,8 +130,9 @@ class TemplateSerializer(serializers.ModelSerializer[TemplateDisk]):
     class Meta:
         model = TemplateDisk
         fields = [
-            "id", "name", "disk_name", "version", "family", "release", "on_offer", "description", "signer_fingerprint", "signer_subject",
-            "catalog_sha256", "disk_sha256", "disk_size", "state", "published_by", "published_at",
+            "id", "name", "disk_name", "version", "family", "release", "on_offer", "description",
+            "signer_fingerprint", "signer_subject", "catalog_sha256", "disk_sha256", "disk_size", "state",
+            "published_by", "published_at",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -1,4 +1,4 @@
-"""Headers of the tus resumable upload protocol 1.0.0 (https://tus.io/protocols/resumable-upload): read strictly, written.
+"""Headers of the tus resumable upload protocol 1.0.0 (https://tus.io/protocols/resumable-upload), strictly.
 
 Served are the core and the extensions creation, expiration, termination and checksum (sha256).
 """

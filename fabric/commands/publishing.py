@@ -33,6 +33,7 @@ def begin_publishing(
 ) -> Job:
     """Have a worker publish a disk that has arrived; its upload stays until that is done, for another try.
 
+    The template disk gets the upload's id, so that the job can name it before it is there.
     Raises `Denied`, `Invalid` (catalog, size) and `Conflict` (`template-exists`, `upload-busy`).
     """
     require(decide(actor, FabricAction.PUBLISH_TEMPLATE))
@@ -44,7 +45,7 @@ def begin_publishing(
         require_idle(upload)
         job = jobs.create_job(
             actor, kind="publish-template", title=f"Publish {identity.disk_name} {identity.version}", scope="fabric",
-            target_type="upload", target_id=upload.pk, target_name=f"{identity.disk_name} {identity.version}",
+            target_type="template-disk", target_id=upload.pk, target_name=f"{identity.disk_name} {identity.version}",
             steps=[jobs.Step("hash", "Compute its SHA-256", 9), jobs.Step("publish", "Put it into the library", 1)],
         )  # fmt: skip
         received.path.replace(upload.catalog_path)
@@ -78,7 +79,7 @@ def _publish(job_id: UUID, upload: Upload) -> TemplateDisk:
     sha256 = library.hash_of(upload.path, _Progress(job_id, upload.length).tell)
     jobs.progress(job_id, "publish", 0)
     received = library.Received(upload.path, sha256, upload.length, BlobKind.TEMPLATE_DISK)
-    return publish_template(_sender(upload), catalog=catalog, disk=received, **upload.request)
+    return publish_template(_sender(upload), catalog=catalog, disk=received, pk=upload.pk, **upload.request)
 
 
 def _sender(upload: Upload) -> Actor:

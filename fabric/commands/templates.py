@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
@@ -12,6 +13,7 @@ from fabric.template_files import CatalogIdentity, check_disk, read_catalog
 from portal.kernel import audit
 from portal.kernel.actor import Actor
 from portal.kernel.errors import Conflict, Invalid
+from portal.kernel.ids import new_id
 from portal.kernel.policy import require
 
 
@@ -23,8 +25,9 @@ def publish_template(
     description: str = "",
     family: str = "",
     release: str = "",
+    pk: UUID | None = None,
 ) -> TemplateDisk:
-    """Publish a signed disk. Its name, version and signer are read from the catalog.
+    """Publish a signed disk, under the id `pk` if given. Its name, version and signer are read from the catalog.
 
     `disk` is streamed, or a file that has arrived whole already. Family and release left empty are the catalog's name
     and version. Raises `Denied`, `Invalid` (catalog, disk, size, `template-text`) and `Conflict` (`template-exists`).
@@ -37,7 +40,7 @@ def publish_template(
         try:
             with transaction.atomic():
                 template = TemplateDisk.objects.create(
-                    name=identity.disk_name, version=identity.version, description=description[:500],
+                    id=pk or new_id(), name=identity.disk_name, version=identity.version, description=description[:500],
                     family=family or identity.disk_name, release=release or identity.version,
                     signer_fingerprint=identity.signer_fingerprint, signer_subject=identity.signer_subject,
                     catalog=library.keep(catalog_file), disk=library.keep(disk_file), published_by=actor.name,

@@ -9,6 +9,7 @@ from tenants.web import (
     revocations,
     rollover,
     shielding_data,
+    templates,
     virtual_machines,
     vm_commands,
 )
@@ -40,8 +41,15 @@ urlpatterns: list[URLPattern] = [
     ),
     path("shielding-data/", shielding_data.ShieldingDataList.as_view(), name="shielding-data"),
     path("shielding-data/new/", shielding_data.ShieldingDataNew.as_view(), name="shielding-data-new"),
+    path("shielding-data/templates/", templates.TemplateList.as_view(), name="templates"),
+    path("shielding-data/templates/<uuid:pk>/", templates.TemplatePage.as_view(), name="template"),
     path("shielding-data/guardian/", shielding_data.GuardianPage.as_view(), name="guardian"),
     path("shielding-data/<uuid:pk>/", shielding_data.ShieldingDataPage.as_view(), name="shielding-data-file"),
+    path(
+        "shielding-data/<uuid:pk>/describe/",
+        shielding_data.ShieldingDataDescribe.as_view(),
+        name="shielding-data-describe",
+    ),
     path(
         "shielding-data/<uuid:pk>/remove/", shielding_data.ShieldingDataRemove.as_view(), name="shielding-data-remove"
     ),
