@@ -13,7 +13,7 @@ from typing import Any
 import django_tables2 as tables
 from django.template.loader import render_to_string
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 from portal.web.status import Status
 from portal.web.times import time_element
@@ -70,7 +70,7 @@ class FingerprintColumn(tables.Column):  # type: ignore[misc]
 def short_list(items: Sequence[tuple[str, str]], most: int = 2) -> SafeString:
     """(text, address or "") pairs one below the other, the first few and how many more there are; a dash for none."""
     if not items:
-        return format_html('<span class="muted">–</span>')
+        return mark_safe('<span class="muted">–</span>')
     shown = [format_html('<li><a href="{1}">{0}</a></li>' if url else "<li>{0}</li>", text, url) for text, url in items]
     more = len(items) - most
     if more > 0:

@@ -147,11 +147,7 @@ export class Transfer {
       this.located = false;
       return undefined;
     }
-    if (answer.ok) {
-      this.#failures = 0;
-      return undefined;
-    }
-    return this.#afterFailure(answer);
+    return answer.ok ? undefined : this.#afterFailure(answer);
   }
 
   /** Find out where a known upload stands, or announce a new one. */
@@ -207,7 +203,10 @@ export class Transfer {
       onRequest: (request) => (this.#request = request),
       onProgress: (sent) => this.#measure(from + sent),
     });
-    if (answer.ok) this.#measure((this.offset = answer.offset));
+    if (answer.ok) {
+      this.#failures = 0;
+      this.#measure((this.offset = answer.offset));
+    }
     return answer;
   }
 

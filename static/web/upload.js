@@ -30,7 +30,8 @@ class Field {
     this.csrf = this.form.elements.csrfmiddlewaretoken?.value ?? "";
     this.transfer = null;
     this.#build();
-    this.#recall();
+    if (input.files.length) this.begin(input.files[0]); // chosen before this script was here
+    else this.#recall();
   }
 
   #build() {
@@ -127,7 +128,15 @@ class Field {
 
   #suggest(name) {
     const other = this.form.elements[this.input.dataset.suggests ?? ""];
-    if (other && !other.value) other.value = name.replace(/\.[^.]*$/, "").slice(0, 63);
+    if (!other || other.value) return;
+    this.suggested = name.replace(/\.[^.]*$/, "").slice(0, 63);
+    other.value = this.suggested;
+  }
+
+  /** A file that was not taken leaves no name behind. */
+  #withdraw() {
+    const other = this.form.elements[this.input.dataset.suggests ?? ""];
+    if (other && other.value === this.suggested) other.value = "";
   }
 
   #show(name, length, offset) {
@@ -212,6 +221,7 @@ class Field {
   }
 
   #reset() {
+    this.#withdraw();
     Object.assign(this, { transfer: null, stopped: "", arrivedAt: "", waits: false, state: "" });
     this.hidden.value = "";
     this.panel.hidden = true;

@@ -79,11 +79,12 @@ class ShieldingDataTable(BaseTable):
 
     @cached_property
     def templates(self) -> list[TemplateDisk]:
-        """What the reader is offered, looked up once for all rows."""
-        return list(TemplateDisk.objects.visible_to(self.request.actor))
+        """What the reader is offered, newest versions first, looked up once for all rows."""
+        offered = TemplateDisk.objects.visible_to(self.request.actor)
+        return sorted(offered, key=lambda disk: (disk.version_key, disk.published_at), reverse=True)
 
     class Meta(BaseTable.Meta):
-        narrow = ("name", "guardian", "fits")
+        narrow = ("name", "policy", "guardian")
 
 
 class ShieldingDataList(ObjectListView):
