@@ -76,6 +76,7 @@ def publish_uploaded(job_id: UUID, upload_id: UUID) -> None:
 
 def _publish(job_id: UUID, upload: Upload) -> TemplateDisk:
     catalog = upload.catalog_path.read_bytes()
+    jobs.progress(job_id, "hash", 0)
     sha256 = library.hash_of(upload.path, _Progress(job_id, upload.length).tell)
     jobs.progress(job_id, "publish", 0)
     received = library.Received(upload.path, sha256, upload.length, BlobKind.TEMPLATE_DISK)

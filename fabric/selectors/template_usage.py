@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from django.core.cache import cache
 from django.db.models import Count
 
 from fabric.disks.catalog import parse_catalog
 from fabric.disks.errors import DiskError
 from fabric.models import Host, Placement, TemplateDisk
+from fabric.models.library import library_path
 from fabric.workloads import files_that_trust
-
-_CACHED_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +58,16 @@ def use_of(template: TemplateDisk) -> TemplateUse:
 
 def covered_by(template: TemplateDisk) -> list[Covered]:
     """The volumes its catalog covers; none where the library does not answer or the catalog is not what it was."""
-    key = f"catalog-covers:{template.catalog_id}"  # a file under its hash never changes
-    found = cache.get(key)
-    if found is None:
-        try:
-            volumes = parse_catalog(template.catalog.path.read_bytes()).verify().catalog.volumes
-        except (OSError, DiskError):
-            return []
-        found = [[volume.role.phrase, volume.offset, volume.length] for volume in volumes]
-        cache.set(key, found, _CACHED_SECONDS)
-    return [Covered(*each) for each in found]
+    try:
+        return list(_covered_by(template.catalog_id))
+    except (OSError, DiskError):
+        return []
+
+
+@lru_cache(maxsize=64)  # a file under its hash never changes, and a large catalog takes a while to read
+def _covered_by(catalog_id: str) -> tuple[Covered, ...]:
+    signed = parse_catalog(library_path(catalog_id).read_bytes()).verify()
+    return tuple(Covered(volume.role.phrase, volume.offset, volume.length) for volume in signed.catalog.volumes)
 
 
 def versions_of(template: TemplateDisk) -> list[TemplateDisk]:
