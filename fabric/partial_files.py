@@ -46,7 +46,10 @@ def append(path: Path, offset: int, piece: bytes) -> int:
 
 
 def settle(path: Path) -> None:
-    """Have the storage keep what was written, before a sender is told that it is here."""
+    """Have the storage keep what was written, before the file is used.
+
+    Not done for each piece: what a power cut takes back is sent again, because its sender asks where the file stands.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError as error:

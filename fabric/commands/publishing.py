@@ -12,7 +12,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
 
-from fabric import library
+from fabric import library, partial_files
 from fabric.commands.templates import publish_template, require_new_identity
 from fabric.commands.uploads import drop, require_idle
 from fabric.dispatch import enqueue
@@ -77,6 +77,7 @@ def publish_uploaded(job_id: UUID, upload_id: UUID) -> None:
 def _publish(job_id: UUID, upload: Upload) -> TemplateDisk:
     catalog = upload.catalog_path.read_bytes()
     jobs.progress(job_id, "hash", 0)
+    partial_files.settle(upload.path)
     sha256 = library.hash_of(upload.path, _Progress(job_id, upload.length).tell)
     jobs.progress(job_id, "publish", 0)
     received = library.Received(upload.path, sha256, upload.length, BlobKind.TEMPLATE_DISK)

@@ -75,16 +75,12 @@ def append_to_upload(actor: Actor, *, upload: Upload, offset: int, pieces: Itera
     if offset != upload.offset:
         partial_files.append(upload.path, offset, b"")  # says where it stands
     Upload.objects.filter(pk=upload.pk).update(expires_at=min(now + IDLE, upload.created_at + LONGEST))
-    try:
-        for piece in pieces:
-            if offset + len(piece) > upload.length:
-                raise Invalid("file-too-large", "More was sent than announced.", "Nothing of the last piece was kept.")
-            if offset < HEAD_BYTES:
-                _check_beginning(actor, upload, offset, piece)
-            offset = partial_files.append(upload.path, offset, piece)
-    finally:
-        if upload.path.exists():
-            partial_files.settle(upload.path)
+    for piece in pieces:
+        if offset + len(piece) > upload.length:
+            raise Invalid("file-too-large", "More was sent than announced.", "Nothing of the last piece was kept.")
+        if offset < HEAD_BYTES:
+            _check_beginning(actor, upload, offset, piece)
+        offset = partial_files.append(upload.path, offset, piece)
     return offset
 
 
@@ -157,7 +153,7 @@ def _check_quota(actor: Actor, kind: BlobKind, now: datetime) -> None:
         raise Conflict(
             "too-many-uploads",
             f"You have {unfinished} unfinished uploads already.",
-            "Finish or cancel one, or wait: one that gets nothing for a day expires.",
+            "Finish or forget one on the page that uploads, or wait: one that gets nothing for a day expires.",
         )
 
 

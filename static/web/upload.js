@@ -66,30 +66,29 @@ class Field {
     this.zone.classList.toggle("drop-over", on && !this.input.disabled);
   }
 
-  /** What was begun before: by this form, which came back with an error, or before the page was loaded again. */
+  /** What was begun before: by this form, which came back with an error, in this browser, or elsewhere. */
   async #recall() {
-    const given = this.hidden.value;
-    const known = Object.values(memory.all()).filter((entry) => entry.kind === this.input.dataset.kind);
-    const urls = given ? [`${this.input.dataset.resumable}${given}/`] : known.map((entry) => entry.url);
-    for (const url of urls.reverse()) {
-      const answer = await ask("GET", url);
-      if (answer.status === 404 || answer.status === 410) memory.forget(url);
-      if (this.transfer || !answer.ok || answer.json.job_id) continue;
-      const { offset, length, filename, id } = answer.json;
-      if (offset === length) {
-        this.#arrived(id, filename, length, url);
-        return;
-      }
-      this.#showStopped(filename, offset, length, url);
-      return;
-    }
-    if (!this.transfer) this.hidden.value = "";
+    const { resumable, kind } = this.input.dataset;
+    const answer = await ask("GET", resumable);
+    if (this.transfer || !answer.ok) return;
+    const open = answer.json.filter((each) => each.kind === kind && !each.job_id);
+    const known = new Set(Object.values(memory.all()).map((entry) => entry.url));
+    const pathOf = (each) => new URL(each.url, location.href).pathname;
+    const given = open.find((each) => each.id === this.hidden.value);
+    const own = open.find((each) => known.has(pathOf(each)));
+    const found = given ?? own ?? open[0];
+    this.hidden.value = "";
+    if (!found) return;
+    const { id, filename, length, offset } = found;
+    if (offset === length && (given || own)) this.#arrived(id, filename, length, pathOf(found));
+    else this.#showStopped(found, pathOf(found), Boolean(own));
   }
 
-  #showStopped(name, offset, length, url) {
+  #showStopped({ filename, offset, length }, url, isOwn) {
     this.stopped = url;
-    this.#show(name, length, offset);
-    this.line.textContent = `Stopped at ${size(offset)} of ${size(length)}. Choose the same file again to go on.`;
+    this.#show(filename, length, offset);
+    const how = isOwn ? "Choose the same file again to go on." : "It was begun elsewhere: go on there, or forget it.";
+    this.line.textContent = `Stopped at ${size(offset)} of ${size(length)}. ${how}`;
     this.pauseButton.hidden = true;
     this.dropButton.textContent = "Forget it";
     this.#lock(false);

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,7 +12,7 @@ from fabric.cli.uploads import Memory, send_file
 from portal.cli.failure import CliError
 from portal.cli.output import Format, output_option, show_record, show_rows
 from portal.cli.rest import RestClient
-from tenants.cli.portal_objects import FILES, one_of
+from tenants.cli.portal_objects import FILES, VMS, one_of
 
 _COLUMNS = (
     ("name", "NAME"), ("policy", "POLICY"), ("outdated_guardian", "OUTDATED"), ("owner_name", "OWNER"),
@@ -21,6 +23,23 @@ _FIELDS = (
     ("outdated_guardian", "Outdated guardian"), ("owner_name", "Owner"), ("owner_fingerprint", "Fingerprint"),
     ("virtual_machines", "VMs"), ("sha256", "SHA-256"), ("uploaded_at", "Uploaded"),
 )  # fmt: skip
+
+
+_DETAILS = (
+    *_FIELDS, ("guardian_lines", "Guardians"), ("trust_lines", "Trusts"), ("templates", "Templates"),
+    ("made", "Made from it"),
+)  # fmt: skip
+
+
+def _readable(found: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Guardians and volume ID qualifiers as lines."""
+    return {
+        "guardian_lines": [f"{one['name']} {one['fingerprint']}" for one in found["guardians"]],
+        "trust_lines": [
+            f"{one['disk_name']} {one['rule']} {one['version']}, signed by {one['signer_fingerprint']}"
+            for one in found["qualifiers"]
+        ],
+    }
 
 
 @click.group(name="shielding-data")
@@ -59,7 +78,8 @@ def show(name: str, output: Format) -> None:
         found = one_of(rest, FILES, name, "shielding data")
         fits = rest.get(f"{FILES}{found['id']}/templates/")
         lines = [f"{row['name']} {row['version']}: {'fits' if row['fits'] else row['reason']}" for row in fits]
-        show_record({**found, "templates": lines}, (*_FIELDS, ("templates", "Templates")), output)
+        vms = [row["name"] for row in rest.items(VMS) if row["shielding_data"] == found["id"]]
+        show_record({**found, "templates": lines, "made": vms, **_readable(found)}, _DETAILS, output)
 
 
 @shielding_data.command("set")

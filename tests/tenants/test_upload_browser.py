@@ -14,11 +14,13 @@ import pytest
 from django.conf import settings as django_settings
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from fabric.commands.publishing import publish_uploaded
-from fabric.models import TemplateDisk, Upload
+from fabric.commands.uploads import begin_upload
+from fabric.models import BlobKind, TemplateDisk, Upload
 from portal.kernel.models import Job
 from tenants.models import ShieldingData
 from tests.cast import Cast, make_template
@@ -229,6 +231,20 @@ def test_after_a_reload_the_same_file_goes_on_where_it_stopped(open_page: Open, 
     expect(line(page)).to_contain_text("It is there.")
     assert sent == [str(PIECE), str(2 * PIECE)]
     assert Upload.objects.get().path.read_bytes() == disk.read_bytes()
+
+
+def test_what_was_begun_elsewhere_is_shown_and_can_be_forgotten(open_page: Open, cast: Cast) -> None:
+    upload = begin_upload(
+        cast.as_owner, kind=BlobKind.SHIELDING_DATA, length=100, now=timezone.now(), filename="other.pdk"
+    )
+    page = open_page(cast.owner)
+    page.goto(NEW_FILE)
+    expect(line(page)).to_contain_text("It was begun elsewhere")
+    expect(page.locator(".transfer-name")).to_have_text("other.pdk, 100 bytes")
+    expect(page.locator(".drop")).to_be_visible()
+    with page.expect_response(lambda answer: answer.request.method == "DELETE"):
+        page.get_by_role("button", name="Forget it").click()
+    assert not Upload.objects.filter(pk=upload.pk).exists()
 
 
 def test_an_upload_is_paused_resumed_and_cancelled(open_page: Open, cast: Cast, disk: Path) -> None:

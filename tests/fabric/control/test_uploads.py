@@ -3,12 +3,14 @@
 import base64
 import contextlib
 import hashlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+from urllib.parse import urlsplit
 
 import pytest
 from django.db import connection
@@ -310,6 +312,31 @@ def test_what_came_before_a_connection_broke_is_kept(sender: Sender) -> None:
         assert sender.patch(0, PDK)["Upload-Offset"] == "300"
     assert sender.head()["Upload-Offset"] == "300"
     assert sender.patch(300, PDK[300:])["Upload-Offset"] == str(len(PDK))
+    assert Upload.objects.get().path.read_bytes() == PDK
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_breaks_in_the_middle_costs_what_was_under_way(
+    live_server: Any, transactional_db: None
+) -> None:
+    cast = Cast()
+    sender = Sender(cast.owner)
+    sender.create(len(PDK))
+    _, token = create_token(cast.as_owner, cast.owner, name="test")
+    address = urlsplit(live_server.url)
+    head = (
+        f"PATCH {urlsplit(sender.url).path} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Bearer {token}\r\n"
+        f"Tus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: {tus.PIECE_TYPE}\r\n"
+        f"Content-Length: {len(PDK)}\r\n\r\n"
+    )
+    with socket.create_connection((address.hostname, address.port), 10) as wire:
+        wire.sendall(head.encode() + PDK[:1000])
+        wire.shutdown(socket.SHUT_WR)
+        wire.settimeout(10)
+        while wire.recv(4096):
+            pass
+    assert sender.head()["Upload-Offset"] == "1000"
+    assert sender.patch(1000, PDK[1000:])["Upload-Offset"] == str(len(PDK))
     assert Upload.objects.get().path.read_bytes() == PDK
 
 

@@ -187,6 +187,9 @@ def test_shielding_data_is_sent_named_and_described(run: Run, tmp_path: Path) ->
     kept = ShieldingData.objects.get()
     assert (kept.name, kept.description, kept.blob.path.read_bytes()) == ("web servers", "shop", pdk(lab()))
     assert not Upload.objects.exists()
+    shown = run("shielding-data", "show", "web servers", by="owner").stdout
+    assert "Debian 12 GreaterThanOrEquals 1.0.0.0, signed by" in shown
+    assert lab().guardian.fingerprint in shown
     assert run("shielding-data", "set", "web servers", by="owner").exit_code == 1
     changed = run("shielding-data", "set", "web servers", "--name", "shop", "--output", "json", by="owner")
     assert json.loads(changed.stdout)["name"] == "shop"
