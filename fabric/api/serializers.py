@@ -16,7 +16,7 @@ from fabric.models import (
     TemplateDisk,
 )
 from fabric.placement import why_not
-from fabric.selectors.template_usage import covered_by
+from fabric.selectors.template_disks import covered_by
 
 
 class HostSerializer(serializers.ModelSerializer[Host]):

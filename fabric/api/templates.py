@@ -24,7 +24,7 @@ from fabric.commands.uploads import arrived_upload
 from fabric.library import CHUNK_BYTES, limit_of
 from fabric.models import BlobKind, TemplateDisk
 from fabric.policy import FabricAction, decide
-from fabric.selectors.template_usage import use_of
+from fabric.selectors.template_disks import use_of
 from portal.api.views import ApiAccess, ApiView, JobSerializer, accepted
 from portal.kernel.actor import Actor
 from portal.kernel.errors import Invalid

@@ -18,7 +18,7 @@ from fabric.commands.uploads import arrived_upload
 from fabric.library import CHUNK_BYTES, limit_of
 from fabric.models import BlobKind, TemplateDisk
 from fabric.policy import FabricAction, decide, decide_template
-from fabric.selectors.template_usage import covered_by, use_of, versions_of
+from fabric.selectors.template_disks import by_family, covered_by, use_of, versions_of
 from fabric.web import statuses
 from fabric.web.arriving import ArrivingFileField, ArrivingFileInput
 from portal.kernel.actor import Actor
@@ -77,8 +77,7 @@ class TemplateList(ObjectListView):
 
     def get_rows(self) -> list[TemplateDisk]:
         found = TemplateDisk.objects.visible_to(self.actor).select_related("disk").annotate(vms=Count("placements"))
-        newest_first = sorted(found, key=lambda disk: (disk.version_key, disk.published_at), reverse=True)
-        return sorted(newest_first, key=lambda disk: (not disk.family, disk.family.casefold(), disk.name.casefold()))
+        return by_family(found)
 
     def get_extra_buttons(self) -> list[CommandButton]:
         return [CommandButton("publish", "Publish", "upload", reverse("fabric:template-new"))]

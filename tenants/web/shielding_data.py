@@ -16,6 +16,7 @@ from fabric.commands.uploads import arrived_upload
 from fabric.library import CHUNK_BYTES
 from fabric.models import BlobKind, TemplateDisk
 from fabric.selectors.guardian import known_guardian
+from fabric.selectors.template_disks import newest_first
 from fabric.web.arriving import ArrivingFileField, ArrivingFileInput
 from portal.web.access import Access
 from portal.web.commands import CommandButton, ObjectCommand
@@ -80,8 +81,7 @@ class ShieldingDataTable(BaseTable):
     @cached_property
     def templates(self) -> list[TemplateDisk]:
         """What the reader is offered, newest versions first, looked up once for all rows."""
-        offered = TemplateDisk.objects.visible_to(self.request.actor)
-        return sorted(offered, key=lambda disk: (disk.version_key, disk.published_at), reverse=True)
+        return newest_first(TemplateDisk.objects.visible_to(self.request.actor))
 
     class Meta(BaseTable.Meta):
         narrow = ("name", "policy", "guardian")
@@ -147,7 +147,7 @@ class ShieldingDataPage(ObjectDetailView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         data = self.object
         return super().get_context_data(
-            fits=fits(data, TemplateDisk.objects.visible_to(self.actor)),
+            fits=fits(data, newest_first(TemplateDisk.objects.visible_to(self.actor))),
             vms=data.virtual_machines.all(),
             **kwargs,
         )

@@ -6,7 +6,7 @@ import django_tables2 as tables
 from django.urls import reverse
 
 from fabric.models import TemplateDisk
-from fabric.selectors.template_usage import covered_by
+from fabric.selectors.template_disks import by_family, covered_by
 from portal.web.access import Access
 from portal.web.commands import CommandButton
 from portal.web.tables import BaseTable, FingerprintColumn, ListColumn, NameColumn, TimeColumn, short_list
@@ -48,9 +48,7 @@ class TemplateList(ObjectListView):
     empty = Empty("The fabric administrator does not offer a template disk yet.")
 
     def get_rows(self) -> list[TemplateDisk]:
-        offered = TemplateDisk.objects.visible_to(self.actor)
-        newest_first = sorted(offered, key=lambda disk: (disk.version_key, disk.published_at), reverse=True)
-        return sorted(newest_first, key=lambda disk: (disk.family.casefold(), disk.name.casefold()))
+        return by_family(TemplateDisk.objects.visible_to(self.actor))
 
 
 class TemplatePage(ObjectDetailView):

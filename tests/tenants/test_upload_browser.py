@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from fabric.commands.publishing import publish_uploaded
+from fabric.commands.templates import publish_template
 from fabric.commands.uploads import begin_upload
 from fabric.models import BlobKind, TemplateDisk, Upload
 from portal.kernel.models import Job
@@ -27,6 +28,7 @@ from tests.cast import Cast, make_template
 from tests.hgs.keyprotection.guardians import lab
 from tests.portal.web.test_browser import ARGS, LOOKS, WIDE, look
 from tests.tenants.test_shielding_data_upload import catalog, hgs_is, pdk
+from tests.tenants.test_tenant_api import vm_of
 
 pytestmark = [
     pytest.mark.browser,
@@ -318,16 +320,15 @@ def test_pages_of_files_and_templates_are_accessible(
         name="bare", version="1.0.0.0", catalog=cast.template.catalog, disk=cast.template.disk,
         signer_fingerprint="cd" * 32, published_by="fabric-admin",
     )  # fmt: skip
-    from tests.tenants.test_tenant_api import vm_of
-
     vm_of(cast)
+    signed = publish_template(cast.as_admin, catalog=catalog(), disk=[b"vhdxfile"], family="Debian", release="12")
     page = open_page(cast.owner, size=size, scheme=scheme)
     data = ShieldingData.objects.get()
     shown(page, f"files-{tag}", "/shielding-data/")
     shown(page, f"file-{tag}", reverse("tenants:shielding-data-file", args=[data.pk]))
     shown(page, f"file-describe-{tag}", reverse("tenants:shielding-data-describe", args=[data.pk]))
     shown(page, f"templates-{tag}", "/shielding-data/templates/")
-    shown(page, f"template-{tag}", reverse("tenants:template", args=[cast.template.pk]))
+    shown(page, f"template-{tag}", reverse("tenants:template", args=[signed.pk]))
     shown(page, f"upload-{tag}", NEW_FILE)
     drop(page, "photo.png", b"\x89PNG\r\n" + bytes(3000))
     expect(page.get_by_role("alert")).to_be_visible()
@@ -335,6 +336,7 @@ def test_pages_of_files_and_templates_are_accessible(
     page = open_page(cast.admin, size=size, scheme=scheme)
     shown(page, f"fabric-templates-{tag}", "/fabric/template-disks/")
     shown(page, f"fabric-template-{tag}", reverse("fabric:template", args=[cast.template.pk]))
+    shown(page, f"fabric-template-signed-{tag}", reverse("fabric:template", args=[signed.pk]))
     shown(page, f"fabric-template-describe-{tag}", reverse("fabric:template-describe", args=[cast.template.pk]))
     lose_pieces_after(page, 1)
     shown(page, f"fabric-template-new-{tag}", NEW_DISK)

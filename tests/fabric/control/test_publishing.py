@@ -15,7 +15,7 @@ from fabric.commands.publishing import begin_publishing, publish_uploaded
 from fabric.commands.templates import describe_template, publish_template, retire_template
 from fabric.commands.uploads import append_to_upload, arrived_upload, begin_upload, cancel_upload, sweep_uploads
 from fabric.models import BlobKind, LibraryBlob, TemplateDisk, Upload
-from fabric.selectors.template_usage import covered_by, use_of, versions_of
+from fabric.selectors.template_disks import covered_by, use_of, versions_of
 from portal.kernel import jobs
 from portal.kernel.errors import Conflict, Denied, Invalid
 from portal.kernel.models import Job

@@ -1,6 +1,6 @@
-"""Who uses a template disk, as the fabric's administrators may know it, and what its catalog covers."""
+"""Template disks: in which order they are shown, what their catalogs cover, and who uses one, told by numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -70,7 +70,17 @@ def _covered_by(catalog_id: str) -> tuple[Covered, ...]:
     return tuple(Covered(volume.role.phrase, volume.offset, volume.length) for volume in signed.catalog.volumes)
 
 
+def newest_first(disks: Iterable[TemplateDisk]) -> list[TemplateDisk]:
+    """By version as numbers, then by when they were published, the newest first."""
+    return sorted(disks, key=lambda disk: (disk.version_key, disk.published_at), reverse=True)
+
+
+def by_family(disks: Iterable[TemplateDisk]) -> list[TemplateDisk]:
+    """By family and name, each name's newest version first; those without a family last."""
+    return sorted(newest_first(disks), key=lambda each: (not each.family, each.family.casefold(), each.name.casefold()))
+
+
 def versions_of(template: TemplateDisk) -> list[TemplateDisk]:
     """All that were published under its name by its signer, the newest version first."""
     same = TemplateDisk.objects.filter(name=template.name, signer_fingerprint=template.signer_fingerprint)
-    return sorted(same, key=lambda each: (each.version_key, each.published_at), reverse=True)
+    return newest_first(same)
