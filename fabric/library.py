@@ -7,7 +7,7 @@ known. Storing the same content twice keeps one copy.
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ LIMITS: dict[BlobKind, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A file that has arrived whole but is not in the library yet."""
+    """A file that has arrived whole but is not in the library yet; `sha256` is that of its bytes, lower-case hex."""
 
     path: Path
     sha256: str
@@ -63,6 +63,23 @@ def receive(chunks: Iterable[bytes], kind: BlobKind) -> Iterator[Received]:
         yield Received(path, sha256, size, kind)
     finally:
         path.unlink(missing_ok=True)
+
+
+def hash_of(path: Path, on_bytes: Callable[[int], None]) -> str:
+    """SHA-256 of a file, lower-case hex; `on_bytes` hears how many bytes are done after each mebibyte or so.
+
+    Raises `Unavailable` (`library-away`).
+    """
+    digest, done = hashlib.sha256(), 0
+    try:
+        with path.open("rb", buffering=0) as file:
+            while chunk := file.read(CHUNK_BYTES):
+                digest.update(chunk)
+                done += len(chunk)
+                on_bytes(done)
+    except OSError as error:
+        raise Unavailable("library-away", f"The library cannot read the file: {error.strerror}.") from error
+    return digest.hexdigest()
 
 
 def keep(received: Received) -> LibraryBlob:
@@ -94,6 +111,14 @@ def drop_if_unused(sha256: str) -> None:
     library_path(sha256).unlink(missing_ok=True)
 
 
+def readable_size(size: int) -> str:
+    """A size as a sentence says it."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size >= unit:
+            return f"{size // unit} {name}"
+    return f"{size} bytes"
+
+
 def _copy(chunks: Iterable[bytes], file: IO[bytes], kind: BlobKind) -> tuple[str, int]:
     digest, size, limit = hashlib.sha256(), 0, limit_of(kind)
     try:
@@ -102,7 +127,7 @@ def _copy(chunks: Iterable[bytes], file: IO[bytes], kind: BlobKind) -> tuple[str
             if size > limit:
                 raise Invalid(
                     "file-too-large",
-                    f"The file is larger than {_readable(limit)}, the limit for a {kind.label.lower()}.",
+                    f"The file is larger than {readable_size(limit)}, the limit for a {kind.label.lower()}.",
                     "Nothing was kept. Check that this is the right file.",
                 )
             digest.update(chunk)
@@ -114,10 +139,3 @@ def _copy(chunks: Iterable[bytes], file: IO[bytes], kind: BlobKind) -> tuple[str
     if not size:
         raise Invalid("file-empty", "The file is empty.", "Choose the file again; nothing was kept.")
     return digest.hexdigest(), size
-
-
-def _readable(size: int) -> str:
-    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
-        if size >= unit:
-            return f"{size // unit} {name}"
-    return f"{size} bytes"

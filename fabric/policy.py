@@ -2,7 +2,15 @@
 
 from enum import StrEnum
 
-from fabric.models import AttestationMode, Host, SigningState, TemplateDisk, TemplateSigning, TemplateState
+from fabric.models import (
+    AttestationMode,
+    BlobKind,
+    Host,
+    SigningState,
+    TemplateDisk,
+    TemplateSigning,
+    TemplateState,
+)
 from portal.kernel.actor import Actor, Role
 from portal.kernel.models import Job
 from portal.kernel.policy import Allowed, Decision, Denial
@@ -20,6 +28,7 @@ class FabricAction(StrEnum):
     UNRETIRE_TEMPLATE = "bring a template disk back"
     IMPORT_DISK = "import an unsigned disk"
     SIGN_TEMPLATE = "sign a template disk"
+    DESCRIBE_TEMPLATE = "describe a template disk"
     CREATE_NETWORK = "create a network"
     END_JOB = "mark a job as failed"
 
@@ -78,6 +87,17 @@ def decide_cancel_signing(actor: Actor, signing: TemplateSigning) -> Decision:
     if signing.state != SigningState.SIGNING:
         return Denial("It is not being signed now.", "signing-not-running", because_of_state=True)
     return Allowed()
+
+
+def decide_upload(actor: Actor, kind: BlobKind) -> Decision:
+    """Whether the actor may send a file of this kind at all, asked before anything of it is written."""
+    if kind is BlobKind.SHIELDING_DATA:
+        if actor.has(Role.TENANT):
+            return Allowed()
+        return Denial("Only tenants upload shielding data.", "not-a-tenant")
+    if kind is BlobKind.TEMPLATE_DISK:
+        return decide(actor, FabricAction.PUBLISH_TEMPLATE)
+    return Denial("A file of this kind is not uploaded by itself.", "not-uploaded")
 
 
 def decide_end_job(actor: Actor, job: Job) -> Decision:

@@ -26,5 +26,6 @@ BEAT_SCHEDULE: dict[str, _Entry] = {
     "mark-silent-hosts": every(10.0, "fabric.mark_silent_hosts"),
     "renew-attestations": every(60.0, "fabric.renew_attestations"),
     "refresh-guardian": every(60.0, "fabric.refresh_guardian"),
+    "sweep-uploads": every(600.0, "fabric.sweep_uploads"),
     "refresh-submissions": every(15.0, "fabric.refresh_submissions"),
 }

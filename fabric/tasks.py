@@ -10,7 +10,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from fabric import dispatch, messages
-from fabric.commands import guardian, jobs, placing, reports, signing_jobs, submissions, sweeps
+from fabric.commands import guardian, jobs, placing, publishing, reports, signing_jobs, submissions, sweeps, uploads
 from fabric.messages import MessageRefused
 from portal.kernel.errors import DomainError, Unavailable
 
@@ -98,6 +98,17 @@ def inspect_disk(job_id: str, signing_id: str) -> None:
 @shared_task(name="fabric.sign_template", time_limit=SIGNING_LIMIT)
 def sign_template(job_id: str, signing_id: str) -> None:
     signing_jobs.sign(messages.uuid(job_id), messages.uuid(signing_id))
+
+
+@shared_task(name=publishing.TASK)
+@refusing
+def publish_template(job_id: str, upload_id: str) -> None:
+    publishing.publish_uploaded(messages.uuid(job_id), messages.uuid(upload_id))
+
+
+@shared_task(name="fabric.sweep_uploads")
+def sweep_uploads() -> None:
+    uploads.sweep_uploads(timezone.now())
 
 
 @shared_task(name="fabric.send_waiting")

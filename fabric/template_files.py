@@ -9,11 +9,9 @@ from pathlib import Path
 
 from fabric.disks.catalog import parse_catalog
 from fabric.disks.errors import DiskError
+from fabric.file_types import HEAD_BYTES, check_beginning
+from fabric.models import BlobKind
 from portal.kernel.errors import Invalid
-
-_VHDX_SIGNATURE = b"vhdxfile"
-_GPT_SIGNATURE = b"EFI PART"
-_SECTOR = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +47,4 @@ def read_catalog(data: bytes) -> CatalogIdentity:
 def check_disk(path: Path) -> None:
     """Refuse a file that is neither a VHDX nor a raw disk with a GUID partition table; raises `Invalid`."""
     with path.open("rb") as file:
-        head = file.read(2 * _SECTOR)
-    if head.startswith(_VHDX_SIGNATURE) or head[_SECTOR:].startswith(_GPT_SIGNATURE):
-        return
-    raise Invalid(
-        "disk-not-gpt",
-        "This file is neither a VHDX nor a raw disk with a GUID partition table (GPT).",
-        "Shielded VMs need a GPT disk. Build one with gf template build, sign it and upload it again.",
-        fields={"disk": "Not a GPT disk."},
-    )
+        check_beginning(BlobKind.TEMPLATE_DISK, file.read(HEAD_BYTES), is_whole=True)

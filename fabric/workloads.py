@@ -4,11 +4,13 @@ The fabric does not know tenants: whoever keeps VMs registers one listener. Ever
 checked that the reporting host is the one that was given the VM or the job.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
 from fabric.messages import HostError
+from fabric.models import TemplateDisk
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +53,19 @@ def register_listener(listener: WorkloadListener) -> None:
 def listener() -> WorkloadListener:
     """The registered listener, or one that does nothing."""
     return _listener
+
+
+TrustCounter = Callable[[TemplateDisk], Mapping[str, int]]
+"""How many shielding data files of each subscription, by its name, trust a template disk."""
+_trust: TrustCounter = lambda _template: {}  # noqa: E731
+
+
+def register_trust(counter: TrustCounter) -> None:
+    """Set who counts the shielding data that trusts a template disk; called from `AppConfig.ready`."""
+    global _trust
+    _trust = counter
+
+
+def files_that_trust(template: TemplateDisk) -> Mapping[str, int]:
+    """How many shielding data files of each subscription trust the disk; numbers alone, nothing of what they say."""
+    return _trust(template)

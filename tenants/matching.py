@@ -1,9 +1,10 @@
 """Which template disks a shielding data file fits: its volume ID qualifiers against each template's identity."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fabric.models import TemplateDisk, TemplateState
+from fabric.models import TemplateDisk
 from fabric.shielding.viq import Refused, VersionRule, VolumeIdQualifier, decide, parse_version
 from tenants.models import ShieldingData
 
@@ -49,6 +50,18 @@ def qualifiers_of(data: ShieldingData) -> tuple[VolumeIdQualifier, ...]:
     )
 
 
+_RULES = {
+    VersionRule.EQUALS: "exactly {}",
+    VersionRule.GREATER_THAN: "newer than {}",
+    VersionRule.GREATER_THAN_OR_EQUALS: "{} or newer",
+}
+
+
+def words_of(qualifier: VolumeIdQualifier) -> str:
+    """A qualifier in a few words; its signer is on the file's page."""
+    return f"{qualifier.disk_name}, {_RULES[qualifier.rule].format(qualifier.version)}"
+
+
 def fit(data: ShieldingData, template: TemplateDisk) -> Fit:
     """Whether the file's owner trusts this template, and if not, the reason that came closest."""
     identity = _Identity(template.name, template.version, bytes.fromhex(template.signer_fingerprint))
@@ -61,8 +74,14 @@ def fits(data: ShieldingData, templates: Iterable[TemplateDisk]) -> Sequence[Fit
     return sorted((fit(data, template) for template in templates), key=lambda each: not each.fits)
 
 
+def files_by_subscription(template: TemplateDisk) -> dict[str, int]:
+    """How many shielding data files of each subscription, by its name, trust a template disk."""
+    files = ShieldingData.objects.only("qualifiers", "subscription__name").select_related("subscription")
+    return dict(Counter(data.subscription.name for data in files.iterator() if fit(data, template).fits))
+
+
 def newest_fitting(data: ShieldingData) -> TemplateDisk | None:
-    """The available template that fits: the highest version, then the one published last."""
-    available = TemplateDisk.objects.filter(state=TemplateState.AVAILABLE).order_by("-published_at")
-    candidates = [template for template in available if fit(data, template).fits]
+    """The template on offer that fits: the highest version, then the one published last."""
+    offered = TemplateDisk.objects.on_offer().order_by("-published_at")
+    candidates = [template for template in offered if fit(data, template).fits]
     return max(candidates, key=lambda template: parse_version(template.version), default=None)

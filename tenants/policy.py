@@ -84,6 +84,11 @@ def decide_replace_shielding_data(actor: Actor, data: ShieldingData) -> Decision
     return Allowed() if _owns(actor, data.subscription) else _NOT_YOURS
 
 
+def decide_describe_shielding_data(actor: Actor, data: ShieldingData) -> Decision:
+    """Whose it is may call it what they like."""
+    return Allowed() if _owns(actor, data.subscription) else _NOT_YOURS
+
+
 def decide_key_protector(actor: Actor, vm: VirtualMachine) -> Decision:
     """Whether the VM's host can be asked for its key protector now, or given another one."""
     if not _owns(actor, vm.subscription):

@@ -35,6 +35,8 @@ def make_template(name: str = "debian", version: str = "1.0.0.0", signer: str = 
     return TemplateDisk.objects.create(
         name=name,
         version=version,
+        family=name.title(),
+        release=version.partition(".")[0],
         signer_fingerprint=signer,
         catalog=make_blob(f"catalog {name} {version}".encode(), BlobKind.CATALOG),
         disk=make_blob(f"disk {name} {version}".encode(), BlobKind.TEMPLATE_DISK),

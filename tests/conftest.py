@@ -19,6 +19,7 @@ _TOGETHER: Final = {
     "tests/tenants/test_browser.py": "browser",
     "tests/tenants/test_rollover_browser.py": "browser",
     "tests/tenants/offline_page/": "browser",
+    "tests/tenants/test_upload_browser.py": "browser",
     "tests/hgs/domain/": "domain",
 }
 """Where tests share something that takes long to start, and the name of what they share."""

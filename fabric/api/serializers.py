@@ -16,6 +16,7 @@ from fabric.models import (
     TemplateDisk,
 )
 from fabric.placement import why_not
+from fabric.selectors.template_disks import covered_by
 
 
 class HostSerializer(serializers.ModelSerializer[Host]):
@@ -122,22 +123,84 @@ class TemplateSerializer(serializers.ModelSerializer[TemplateDisk]):
     catalog_sha256 = serializers.CharField(source="catalog_id", read_only=True)
     disk_sha256 = serializers.CharField(source="disk_id", read_only=True)
     disk_size = serializers.IntegerField(source="disk.size", read_only=True)
+    on_offer = serializers.BooleanField(
+        source="is_on_offer", read_only=True, help_text="Available, with family and release: tenants see it."
+    )
 
     class Meta:
         model = TemplateDisk
         fields = [
-            "id", "name", "disk_name", "version", "description", "signer_fingerprint", "signer_subject",
-            "catalog_sha256", "disk_sha256", "disk_size", "state", "published_by", "published_at",
+            "id", "name", "disk_name", "version", "family", "release", "on_offer", "description",
+            "signer_fingerprint", "signer_subject", "catalog_sha256", "disk_sha256", "disk_size", "state",
+            "published_by", "published_at",
         ]  # fmt: skip
         read_only_fields = fields
 
 
+class TemplateWords(serializers.Serializer[Any]):
+    """What tenants find a template disk by; without family or release it is not offered to them."""
+
+    family = serializers.CharField(max_length=64, required=False, allow_blank=True)
+    release = serializers.CharField(max_length=64, required=False, allow_blank=True)
+    description = serializers.CharField(max_length=500, required=False, allow_blank=True)
+
+
 class TemplateUpload(serializers.Serializer[Any]):
-    """A multipart form with the two files that `gf template sign` writes."""
+    """A multipart form with the two files that `gf template sign` writes; the disk perhaps sent in parts before.
+
+    Family and release left out are the catalog's name and version.
+    """
 
     catalog = serializers.FileField()
-    disk = serializers.FileField()
+    disk = serializers.FileField(required=False, help_text="Either this,")
+    upload = serializers.UUIDField(required=False, help_text="or the upload that brought it: then the answer is 202.")
     description = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")
+    family = serializers.CharField(max_length=64, required=False, allow_blank=True, default="")
+    release = serializers.CharField(max_length=64, required=False, allow_blank=True, default="")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("disk" in attrs) == ("upload" in attrs):
+            raise serializers.ValidationError({"disk": "Send the disk, or name the upload that brought it."})
+        return attrs
+
+
+class HostUseSerializer(serializers.Serializer[Any]):
+    """How many VMs made from a disk a host has."""
+
+    host = serializers.CharField(source="host.name")
+    vms = serializers.IntegerField()
+
+
+class TemplateUseSerializer(serializers.Serializer[Any]):
+    """What depends on a template disk: numbers, and nothing of what is a tenant's."""
+
+    vms = serializers.IntegerField()
+    waiting = serializers.IntegerField(help_text="VMs that have no host now.")
+    hosts = HostUseSerializer(many=True)
+    files = serializers.IntegerField(help_text="Shielding data files that trust it.")
+    trusting = serializers.DictField(child=serializers.IntegerField(), help_text="The same by subscription.")
+
+
+class CoveredSerializer(serializers.Serializer[Any]):
+    """A part of the disk that its publisher signed."""
+
+    name = serializers.CharField()
+    offset = serializers.IntegerField()
+    length = serializers.IntegerField()
+
+
+class TemplateDetailSerializer(TemplateSerializer):
+    """A template disk with what its catalog covers."""
+
+    covered = serializers.SerializerMethodField()
+
+    class Meta(TemplateSerializer.Meta):
+        fields = [*TemplateSerializer.Meta.fields, "covered"]
+        read_only_fields = fields
+
+    @extend_schema_field(CoveredSerializer(many=True))
+    def get_covered(self, template: TemplateDisk) -> Any:
+        return CoveredSerializer(covered_by(template), many=True).data
 
 
 class NetworkSerializer(serializers.ModelSerializer[Network]):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from fabric.api import guardian, hosts, networks, signings, templates
+from fabric.api import guardian, hosts, networks, signings, templates, uploads
 
 app_name = "fabric-api"
 urlpatterns = [
@@ -29,6 +29,9 @@ urlpatterns = [
     path("template-signings/<uuid:pk>/start/", signings.SigningStart.as_view(), name="template-signing-start"),
     path("template-signings/<uuid:pk>/inspect/", signings.SigningInspect.as_view(), name="template-signing-inspect"),
     path("template-signings/<uuid:pk>/cancel/", signings.SigningCancel.as_view(), name="template-signing-cancel"),
+    path("template-disks/<uuid:pk>/usage/", templates.TemplateUsage.as_view(), name="template-usage"),
+    path("uploads/", uploads.UploadList.as_view(), name="uploads"),
+    path("uploads/<uuid:pk>/", uploads.UploadDetail.as_view(), name="upload"),
     path("networks/", networks.NetworkList.as_view(), name="networks"),
     path("networks/<uuid:pk>/", networks.NetworkDetail.as_view(), name="network"),
     path("guardian/", guardian.Guardian.as_view(), name="guardian"),

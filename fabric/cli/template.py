@@ -16,6 +16,20 @@ EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 WRITABLE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 TEMPLATES = "/api/v1/template-disks"
+_COLUMNS = (
+    ("family", "FAMILY"), ("release", "RELEASE"), ("name", "NAME"), ("version", "VERSION"),
+    ("signer_subject", "SIGNED BY"), ("state", "STATE"), ("id", "ID"),
+)  # fmt: skip
+_PUBLISHED = (
+    ("id", "Id"), ("name", "Name"), ("version", "Version"), ("family", "Family"), ("release", "Release"),
+    ("state", "State"), ("on_offer", "Offered to tenants"),
+)  # fmt: skip
+_SHOWN = (
+    *_PUBLISHED, ("description", "Description"), ("signer_subject", "Signed by"),
+    ("signer_fingerprint", "Signing certificate (SHA-256)"), ("disk_size", "Size (bytes)"),
+    ("disk_sha256", "Disk, SHA-256"), ("catalog_sha256", "Catalog, SHA-256"), ("covers", "Covered"),
+    ("published_at", "Published"), ("used_by", "Used by"),
+)  # fmt: skip
 
 
 @click.group()
@@ -53,15 +67,19 @@ def certificate(name: str, out: Path) -> None:
 @click.argument("disk", type=EXISTING)
 @click.option("--catalog", type=EXISTING, required=True, help="The disk's volume signature catalog.")
 @click.option("--description", default="", help="What tenants read beside the name.")
+@click.option("--family", default="", help="What tenants find it by; the catalog's name otherwise.")
+@click.option("--release", default="", help="Its release; the catalog's version otherwise.")
 @output_option
-def publish(disk: Path, catalog: Path, description: str, output: Format) -> None:
-    """Upload a signed disk and its catalog to the portal; name and version are the catalog's."""
-    from portal.cli.rest import RestClient
+def publish(disk: Path, catalog: Path, description: str, family: str, release: str, output: Format) -> None:
+    """Upload a signed disk and its catalog to the portal; name and version are the catalog's.
+
+    Run again after an interruption, it goes on where it stopped.
+    """
+    from fabric.cli.library import publish_template
 
     load_catalog(catalog)
-    with RestClient() as portal:
-        answer = portal.upload(f"{TEMPLATES}/", {"catalog": catalog, "disk": disk}, {"description": description})
-    show_record(answer, (("id", "Id"), ("name", "Name"), ("version", "Version"), ("state", "State")), output)
+    words = {"description": description, "family": family, "release": release}
+    show_record(publish_template(disk, catalog, words), _PUBLISHED, output)
 
 
 @template.command("list")
@@ -70,15 +88,34 @@ def list_templates(output: Format) -> None:
     """List the portal's template disks."""
     from portal.cli.rest import RestClient
 
-    columns = (
-        ("id", "ID"),
-        ("name", "NAME"),
-        ("version", "VERSION"),
-        ("signer_subject", "SIGNED BY"),
-        ("state", "STATE"),
-    )
     with RestClient() as portal:
-        show_rows(list(portal.items(f"{TEMPLATES}/")), columns, output)
+        show_rows(list(portal.items(f"{TEMPLATES}/")), _COLUMNS, output)
+
+
+@template.command()
+@click.argument("name")
+@output_option
+def show(name: str, output: Format) -> None:
+    """Show one template disk (NAME:VERSION or id): its facts, what its catalog covers, and who uses it."""
+    from fabric.cli.library import template_facts
+
+    show_record(template_facts(name), _SHOWN, output)
+
+
+@template.command("set")
+@click.argument("name")
+@click.option("--family", help="What tenants find it by; empty takes it off their list.")
+@click.option("--release", help="Its release; empty takes it off their list.")
+@click.option("--description", help="What tenants read beside the name.")
+@output_option
+def set_words(name: str, output: Format, **words: str | None) -> None:
+    """Change how a template disk (NAME:VERSION or id) is offered to tenants."""
+    from fabric.cli.library import describe_template
+
+    changes = {key: value for key, value in words.items() if value is not None}
+    if not changes:
+        raise CliError("There is nothing to change.", "Give --family, --release or --description.")
+    show_record(describe_template(name, changes), _PUBLISHED, output)
 
 
 @template.command()
@@ -96,14 +133,11 @@ def unretire(name: str) -> None:
 
 
 def _switch(name: str, verb: str) -> None:
+    from fabric.cli.library import one_template
     from portal.cli.rest import RestClient
 
     with RestClient() as portal:
-        rows = portal.items(f"{TEMPLATES}/")
-        found = [row for row in rows if name in (row["id"], row["name"], f"{row['name']}:{row['version']}")]
-        if len(found) != 1:
-            raise CliError(f"{len(found)} templates are called {name}.", "Name one by its id; see gf template list.")
-        answer = portal.post(f"{TEMPLATES}/{found[0]['id']}/{verb}/")
+        answer = portal.post(f"{TEMPLATES}/{one_template(portal, name)['id']}/{verb}/")
     click.echo(f"{answer['name']} {answer['version']} is {answer['state']}.")
 
 

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('fabric', '0005_guardian_in_force'),
+        ('fabric', '0006_uploads_and_families'),
         ('kernel', '0001_initial'),
     ]
 

@@ -12,6 +12,7 @@ from fabric.models.placement import Assignment, Placement, PowerState
 from fabric.models.signing import SigningState, TemplateSigning, UnsignedDisk
 from fabric.models.submission import Submission, SubmissionKind, SubmissionState
 from fabric.models.template_disk import TemplateDisk, TemplateState
+from fabric.models.upload import Upload
 
 __all__ = [
     "Assignment",
@@ -35,4 +36,5 @@ __all__ = [
     "TemplateSigning",
     "TemplateState",
     "UnsignedDisk",
+    "Upload",
 ]

@@ -21,8 +21,8 @@ API = ApiRoutes(
     "fabric",
     "fabric.api.urls",
     lists=(
-        "fabric-api:hosts", "fabric-api:template-disks", "fabric-api:unsigned-disks", "fabric-api:template-signers",
-        "fabric-api:template-signings", "fabric-api:networks", "fabric-api:guardian",
+        "fabric-api:hosts", "fabric-api:template-disks", "fabric-api:uploads", "fabric-api:unsigned-disks",
+        "fabric-api:template-signers", "fabric-api:template-signings", "fabric-api:networks", "fabric-api:guardian",
     ),
 )  # fmt: skip
 
@@ -60,6 +60,7 @@ def register() -> None:
         BannerProvider(Portal.FABRIC, "auto-approve", overview.auto_approve_banner),
         TargetLink("host", _host_page),
         TargetLink("template-signing", _signing_page),
+        TargetLink("template-disk", _template_page),
         QUICK_START,
     )  # fmt: skip
 
@@ -92,3 +93,11 @@ def _host_page(actor: Actor, portal: Portal, target_id: str) -> str:
 
     visible = portal is Portal.FABRIC and actor.has(Role.FABRIC_ADMIN)
     return reverse("fabric:host", args=[target_id]) if visible and Host.objects.filter(pk=target_id).exists() else ""
+
+
+def _template_page(actor: Actor, portal: Portal, target_id: str) -> str:
+    from django.urls import reverse
+
+    visible = portal is Portal.FABRIC and actor.has(Role.FABRIC_ADMIN)
+    there = visible and TemplateDisk.objects.filter(pk=target_id).exists()
+    return reverse("fabric:template", args=[target_id]) if there else ""

@@ -45,8 +45,10 @@ def connection(host: Host, now: datetime) -> Status:
 
 def template(disk: TemplateDisk) -> Status:
     """Whether new VMs may be made from a disk."""
-    if disk.state == TemplateState.AVAILABLE:
+    if disk.is_on_offer:
         return status.running("Available")
+    if disk.state == TemplateState.AVAILABLE:
+        return status.warning("Not offered", "It has no family or no release.")
     return status.stopped("Retired")
 
 

@@ -19,6 +19,7 @@ urlpatterns: list[URLPattern] = [
     path("fabric/template-disks/", templates.TemplateList.as_view(), name="templates"),
     path("fabric/template-disks/new/", templates.TemplateNew.as_view(), name="template-new"),
     path("fabric/template-disks/<uuid:pk>/", templates.TemplatePage.as_view(), name="template"),
+    path("fabric/template-disks/<uuid:pk>/describe/", templates.TemplateDescribe.as_view(), name="template-describe"),
     path("fabric/template-disks/<uuid:pk>/retire/", templates.TemplateRetire.as_view(), name="template-retire"),
     path("fabric/template-disks/<uuid:pk>/unretire/", templates.TemplateUnretire.as_view(), name="template-unretire"),
     path("fabric/unsigned-disks/", unsigned_disks.UnsignedDiskList.as_view(), name="unsigned-disks"),

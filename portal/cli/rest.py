@@ -115,6 +115,17 @@ class RestClient(AbstractContextManager["RestClient"]):
         """Any request; `options` as httpx takes them. Returns the JSON, None for an empty answer."""
         return _json(self._send(method, path, **options))
 
+    def exchange(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        """The answer as it is, refusals too, for protocols whose headers and statuses matter. Raises CliError."""
+        try:
+            return self._http.request(method, path, **options)
+        except httpx2.TransportError as error:
+            raise self._unreachable(error) from error
+
+    def problem_of(self, response: httpx2.Response) -> CliError:
+        """What a refusal says, ready to be raised."""
+        return _problem(response)
+
     def items(self, path: str, params: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
         """All objects of a list, following its pages ({"results": […], "next": url|null}) or a bare list."""
         page = self.get(path, params)
@@ -173,10 +184,7 @@ class RestClient(AbstractContextManager["RestClient"]):
             partial.unlink(missing_ok=True)
 
     def _send(self, method: str, path: str, **options: Any) -> httpx2.Response:
-        try:
-            response = self._http.request(method, path, **options)
-        except httpx2.TransportError as error:
-            raise self._unreachable(error) from error
+        response = self.exchange(method, path, **options)
         if not response.is_success:
             raise _problem(response)
         return response

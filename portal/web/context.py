@@ -134,7 +134,7 @@ class Shell:
 
     @cached_property
     def live_seconds(self) -> int:
-        soon = self.running or any(notice.tone == "done" for notice in self.notices)
+        soon = self.running or any(notice.tone in ("busy", "done") for notice in self.notices)
         return BUSY_SECONDS if soon else IDLE_SECONDS
 
     @cached_property

@@ -5,15 +5,15 @@ column is the object's name and a link. `StatusColumn` shows a `portal.web.statu
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import django_tables2 as tables
 from django.template.loader import render_to_string
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from portal.web.status import Status
 from portal.web.times import time_element
@@ -67,6 +67,24 @@ class FingerprintColumn(tables.Column):  # type: ignore[misc]
         return format_html('<code class="fingerprint" title="{}">{}…</code>', value, value[:12])
 
 
+def short_list(items: Sequence[tuple[str, str]], most: int = 2) -> SafeString:
+    """(text, address or "") pairs one below the other, the first few and how many more there are; a dash for none."""
+    if not items:
+        return mark_safe('<span class="muted">–</span>')
+    shown = [format_html('<li><a href="{1}">{0}</a></li>' if url else "<li>{0}</li>", text, url) for text, url in items]
+    more = len(items) - most
+    if more > 0:
+        shown = [*shown[:most], format_html('<li class="muted">and {} more</li>', more)]
+    return format_html('<ul class="cell-list">{}</ul>', format_html_join("", "{}", ((each,) for each in shown)))
+
+
+class ListColumn(tables.Column):  # type: ignore[misc]
+    """Several things in one cell; the table's `render_<column>` gives them by `short_list`."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **{"empty_values": (), "orderable": False, **kwargs})
+
+
 class NumberColumn(tables.Column):  # type: ignore[misc]
     """Figures, aligned at their last digit."""
 
@@ -88,12 +106,16 @@ class Head:
 
 @dataclass(frozen=True)
 class Line:
-    """A row ready to draw: its cells with their classes, and what it says to the command bar."""
+    """A row ready to draw: its cells with their classes, and what it says to the command bar.
+
+    `group` is the heading that stands above it, where a group of rows begins.
+    """
 
     key: str
     label: str
     cells: list[tuple[Any, str]]
     commands: str
+    group: str = ""
 
 
 class BaseTable(tables.Table):  # type: ignore[misc]
@@ -117,6 +139,11 @@ class BaseTable(tables.Table):  # type: ignore[misc]
         own = (column.column.attrs.get(cell) or {}).get("class", "")
         return f"{wide} {own}".strip()
 
+    @property
+    def width(self) -> int:
+        """How many columns the table has, that of the selection included."""
+        return len(self.columns) + int(self.selectable)
+
     def heads(self) -> list[Head]:
         return [self._head(column) for column in self.columns]
 
@@ -131,12 +158,19 @@ class BaseTable(tables.Table):  # type: ignore[misc]
         parameters.pop(self.prefixed_page_field, None)
         return Head(column.name, column.header, css, sort, f"?{parameters.urlencode()}")
 
+    def group_of(self, record: Any) -> str:  # noqa: ARG002 - for tables whose rows come in groups
+        """The heading of the group a row belongs to; rows of a group come one after the other."""
+        return ""
+
     def lines(self) -> Iterator[Line]:
+        last = ""
         for row in self.paginated_rows:
             key = self.key_of(row.record)
             cells = [(cell, self._css(column, "td")) for column, cell in row.items()]
             label = str(getattr(row.record, "name", "") or key)
-            yield Line(key, label, cells, json.dumps(self.command_states.get(key, {})))
+            group = "" if self.order_by else self.group_of(row.record)
+            yield Line(key, label, cells, json.dumps(self.command_states.get(key, {})), group if group != last else "")
+            last = group
 
     @property
     def page_numbers(self) -> list[tuple[str, str, bool]]:

@@ -102,3 +102,11 @@ document.addEventListener("htmx:afterSettle", (event) => {
   const table = event.target.querySelector?.(".table-scroll");
   if (table) table.scrollLeft = kept.get("scroll") ?? 0;
 });
+
+// The script that sends files in parts comes with the first form that has such a file.
+function loadUpload() {
+  if (document.querySelector("input[type=file][data-resumable]")) import("./upload.js");
+}
+
+document.addEventListener("htmx:afterSettle", loadUpload);
+loadUpload();

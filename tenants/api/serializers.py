@@ -6,7 +6,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from portal.kernel.policy import Denial
-from tenants.models import ProtectorState, ShieldingData, Subscription, VirtualMachine, VmKeyProtector
+from tenants.models import FileUse, ProtectorState, ShieldingData, Subscription, VirtualMachine, VmKeyProtector
 from tenants.policy import VmAction, decide_vm
 from tenants.quota import usage_of
 from tenants.selectors.key_protector import protector_of
@@ -150,23 +150,37 @@ class ShieldingDataSerializer(serializers.ModelSerializer[ShieldingData]):
     sha256 = serializers.CharField(source="blob_id", read_only=True)
     virtual_machines = serializers.IntegerField(source="vm_count", read_only=True, default=0)
     outdated_guardian = serializers.BooleanField(source="outdated", read_only=True, help_text=_OUTDATED)
+    use = serializers.ChoiceField(choices=FileUse.values, read_only=True, help_text="What the file is for.")
 
     class Meta:
         model = ShieldingData
         fields = [
-            "id", "name", "description", "subscription", "policy", "owner_name", "owner_fingerprint", "guardians",
-            "outdated_guardian", "qualifiers", "sha256", "virtual_machines", "uploaded_by", "uploaded_at",
+            "id", "name", "description", "subscription", "policy", "use", "owner_name", "owner_fingerprint",
+            "guardians", "outdated_guardian", "qualifiers", "sha256", "virtual_machines", "uploaded_by", "uploaded_at",
         ]  # fmt: skip
         read_only_fields = fields
 
 
-class ShieldingDataUpload(serializers.Serializer[Any]):
-    """A multipart form with the file that `gf pdk new` wrote."""
+class ShieldingDataWords(serializers.Serializer[Any]):
+    """What a file is called in the portal; what is left out stays."""
 
-    file = serializers.FileField()
+    name = serializers.CharField(max_length=63, required=False)
+    description = serializers.CharField(max_length=500, required=False, allow_blank=True)
+
+
+class ShieldingDataUpload(serializers.Serializer[Any]):
+    """The file that `gf pdk new` wrote, in a multipart form, or the upload that brought it, in a form or as JSON."""
+
+    file = serializers.FileField(required=False, help_text="Either this,")
+    upload = serializers.UUIDField(required=False, help_text="or the upload that brought it.")
     name = serializers.CharField(max_length=63)
     description = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")
     subscription = serializers.UUIDField(required=False, allow_null=True, default=None)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("file" in attrs) == ("upload" in attrs):
+            raise serializers.ValidationError({"file": "Send the file, or name the upload that brought it."})
+        return attrs
 
 
 class FitSerializer(serializers.Serializer[Any]):

@@ -1,19 +1,29 @@
 """REST: shielding data files of the caller."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.db.models import Count, QuerySet
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.generics import ListAPIView, RetrieveAPIView
-from rest_framework.parsers import BaseParser, MultiPartParser
+from rest_framework.parsers import BaseParser, JSONParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from fabric.commands.uploads import arrived_upload
 from fabric.library import CHUNK_BYTES, limit_of
 from fabric.models import BlobKind, TemplateDisk
 from portal.api.views import ApiAccess, ApiView
 from portal.web.access import Access
-from tenants.api.serializers import FitSerializer, ShieldingDataSerializer, ShieldingDataUpload
-from tenants.commands.shielding_data import remove_shielding_data, upload_shielding_data
+from tenants.api.serializers import FitSerializer, ShieldingDataSerializer, ShieldingDataUpload, ShieldingDataWords
+from tenants.commands.shielding_data import (
+    describe_shielding_data,
+    keep_uploaded_shielding_data,
+    remove_shielding_data,
+    upload_shielding_data,
+)
 from tenants.matching import fits
 from tenants.models import ShieldingData
 from tenants.selectors.rollover import with_outdated
@@ -46,11 +56,14 @@ class _Files(ApiAccess):
 class ShieldingDataList(_Files, ListAPIView[ShieldingData]):  # type: ignore[misc]
     """Shielding data files; `?name=` finds one."""
 
-    parser_classes = [MultiPartParser, RawParser]
+    parser_classes = [MultiPartParser, JSONParser, RawParser]
 
-    @extend_schema(request={"multipart/form-data": ShieldingDataUpload}, responses={201: ShieldingDataSerializer})
+    @extend_schema(
+        request={"multipart/form-data": ShieldingDataUpload, "application/json": ShieldingDataUpload},
+        responses={201: ShieldingDataSerializer},
+    )
     def post(self, request: Request) -> Response:
-        """Upload a file: as `file` of a multipart form, or as the body itself with `?name=`."""
+        """Upload a file: as `file` of a multipart form, as the body itself with `?name=`, or sent in parts before."""
         raw = request.data.get("raw") if isinstance(request.data, dict) else None
         if isinstance(raw, bytes):
             name, description = request.GET.get("name", ""), request.GET.get("description", "")
@@ -60,6 +73,8 @@ class ShieldingDataList(_Files, ListAPIView[ShieldingData]):  # type: ignore[mis
             asked.is_valid(raise_exception=True)
             values = asked.validated_data
             name, description, wanted = values["name"], values["description"], values["subscription"]
+            if "upload" in values:
+                return self._finish(values)
             chunks = values["file"].chunks(CHUNK_BYTES)
         data = upload_shielding_data(
             self.actor,
@@ -68,13 +83,35 @@ class ShieldingDataList(_Files, ListAPIView[ShieldingData]):  # type: ignore[mis
             description=description,
             file=chunks,
         )
-        return Response(
-            ShieldingDataSerializer(self.get_queryset().get(pk=data.pk)).data, status=status.HTTP_201_CREATED
+        return self._made(data)
+
+    def _finish(self, values: Mapping[str, Any]) -> Response:
+        data = keep_uploaded_shielding_data(
+            self.actor,
+            subscription=subscription_for(self.actor, values["subscription"]),
+            name=values["name"],
+            description=values["description"],
+            upload=arrived_upload(self.actor, values["upload"], BlobKind.SHIELDING_DATA, timezone.now()),
         )
+        return self._made(data)
+
+    def _made(self, data: ShieldingData) -> Response:
+        shown = ShieldingDataSerializer(self.get_queryset().get(pk=data.pk)).data
+        return Response(shown, status=status.HTTP_201_CREATED)
 
 
 class ShieldingDataDetail(_Files, RetrieveAPIView[ShieldingData]):  # type: ignore[misc]
     """One shielding data file."""
+
+    @extend_schema(request=ShieldingDataWords, responses=ShieldingDataSerializer)
+    def patch(self, request: Request, pk: str) -> Response:  # noqa: ARG002
+        """Change its name or description."""
+        data = self.get_object()
+        asked = ShieldingDataWords(data=request.data)
+        asked.is_valid(raise_exception=True)
+        words = {"name": data.name, "description": data.description, **asked.validated_data}
+        describe_shielding_data(self.actor, data=data, **words)
+        return Response(self.get_serializer(data).data)
 
     @extend_schema(request=None, responses={204: None})
     def delete(self, request: Request, pk: str) -> Response:  # noqa: ARG002

@@ -15,9 +15,9 @@ from typing import Any, Final
 import click
 
 from portal.cli.failure import CliError
+from portal.cli.jobs import follow, job_of, timeout_option, wait_option
 from portal.cli.output import Format, output_option, printable, show_record, show_rows
 from portal.cli.rest import RestClient
-from tenants.cli.portal_jobs import follow, job_of, timeout_option, wait_option
 from tenants.cli.portal_objects import FILES, VMS, is_uuid, one_of
 from tenants.cli.vm_key_protector import COMMANDS
 from tenants.cli.vm_recovery_key import COMMANDS as RECOVERY_COMMANDS

@@ -11,11 +11,11 @@ from hgs.keyprotection.certificates import grouped
 from hgs.keyprotection.protector import import_protector, verify_protector
 from hgs.keyprotection.protector_form import PROTECTOR_MAX
 from portal.cli.failure import CliError
+from portal.cli.jobs import follow, job_of, timeout_option, wait_option
 from portal.cli.output import Format, output_option, printable, show_record
 from portal.cli.rest import RestClient
 from tenants.cli.files import read_limited
 from tenants.cli.owner import EXISTING, WRITABLE
-from tenants.cli.portal_jobs import follow, job_of, timeout_option, wait_option
 from tenants.cli.portal_objects import VMS, one_of
 
 _FIELDS: Final = [

@@ -1,4 +1,4 @@
-"""Uploading and removing shielding data files."""
+"""Uploading, describing and removing shielding data files."""
 
 import re
 from collections.abc import Iterable
@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from django.db import IntegrityError, transaction
 
 from fabric import library
-from fabric.models import BlobKind
+from fabric.commands.uploads import drop
+from fabric.models import BlobKind, Upload
 from fabric.selectors.guardian import known_guardian
 from portal.kernel import audit
 from portal.kernel.actor import Actor
@@ -15,7 +16,7 @@ from portal.kernel.policy import require
 from tenants.commands.virtual_machines import scope_of
 from tenants.models import ShieldingData, Subscription
 from tenants.pdk_file import PdkFacts, joined_pairs, read_pdk
-from tenants.policy import decide_create, decide_remove_shielding_data
+from tenants.policy import decide_create, decide_describe_shielding_data, decide_remove_shielding_data
 
 _NAME = re.compile(r"[\w](?:[\w .()+-]{0,61}[\w)])?")
 
@@ -29,10 +30,7 @@ def upload_shielding_data(
     `Conflict` (`shielding-data-name-taken`).
     """
     require(decide_create(actor, subscription))
-    name = name.strip()
-    if not _NAME.fullmatch(name):
-        sentence = "Use 1 to 63 letters, digits, spaces, dots, hyphens or underscores; begin with a letter or digit."
-        raise Invalid("shielding-data-name", sentence, fields={"name": sentence})
+    name = _checked_name(name)
     with library.receive(file, BlobKind.SHIELDING_DATA) as received:
         facts = read_pdk(received.path.read_bytes())
         _check_guardian(facts)
@@ -46,9 +44,34 @@ def upload_shielding_data(
                 )  # fmt: skip
                 _record(actor, data, "shielding-data:uploaded", f"Uploaded shielding data {name}")
         except IntegrityError as error:
-            raise Conflict(
-                "shielding-data-name-taken", f"There is shielding data named {name} already.", "Choose another name."
-            ) from error
+            raise _name_taken(name) from error
+    return data
+
+
+def keep_uploaded_shielding_data(
+    actor: Actor, *, subscription: Subscription, name: str, upload: Upload, description: str = ""
+) -> ShieldingData:
+    """The same with a file that was sent in parts. Where it is refused, what was sent stays for another try."""
+    file = [upload.path.read_bytes()]
+    data = upload_shielding_data(actor, subscription=subscription, name=name, file=file, description=description)
+    drop(upload)
+    return data
+
+
+def describe_shielding_data(actor: Actor, *, data: ShieldingData, name: str, description: str) -> ShieldingData:
+    """Call a file otherwise; what its owner signed is not touched.
+
+    Raises `Denied`, `Invalid` (`shielding-data-name`), `Conflict` (`shielding-data-name-taken`).
+    """
+    require(decide_describe_shielding_data(actor, data))
+    name = _checked_name(name)
+    try:
+        with transaction.atomic():
+            ShieldingData.objects.filter(pk=data.pk).update(name=name, description=description[:500])
+            data.refresh_from_db(fields=["name", "description"])
+            _record(actor, data, "shielding-data:described", f"Described shielding data {name}")
+    except IntegrityError as error:
+        raise _name_taken(name) from error
     return data
 
 
@@ -61,6 +84,20 @@ def remove_shielding_data(actor: Actor, *, data: ShieldingData) -> None:
         blob_id = data.blob_id
         data.delete()
         transaction.on_commit(lambda: library.drop_if_unused(blob_id))
+
+
+def _checked_name(name: str) -> str:
+    name = name.strip()
+    if not _NAME.fullmatch(name):
+        sentence = "Use 1 to 63 letters, digits, spaces, dots, hyphens or underscores; begin with a letter or digit."
+        raise Invalid("shielding-data-name", sentence, fields={"name": sentence})
+    return name
+
+
+def _name_taken(name: str) -> Conflict:
+    return Conflict(
+        "shielding-data-name-taken", f"There is shielding data named {name} already.", "Choose another name."
+    )
 
 
 def _check_guardian(facts: PdkFacts) -> None:

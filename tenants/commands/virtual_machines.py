@@ -153,8 +153,8 @@ def _template_for(data: ShieldingData, asked: TemplateDisk | None) -> TemplateDi
                 fields={"shielding_data": "It trusts none of the template disks offered here."},
             )
         return chosen
-    if asked.state != TemplateState.AVAILABLE:
-        raise Invalid("template-retired", f"Template {asked} is retired.", "Choose another template.")
+    if not asked.is_on_offer:
+        raise Invalid("template-retired", f"Template {asked} is not on offer.", "Choose another template.")
     answer = fit(data, asked)
     if not answer.fits:
         raise Invalid(

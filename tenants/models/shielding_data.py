@@ -10,6 +10,13 @@ from portal.kernel.ids import new_id
 from tenants.models.plan import Subscription
 
 
+class FileUse(models.TextChoices):
+    """The two kinds of shielding data."""
+
+    TEMPLATES = "shielded-templates", "For shielded templates"
+    EXISTING = "existing-vms", "For existing VMs"
+
+
 class ShieldingDataQuerySet(models.QuerySet["ShieldingData"]):
     """Shielding data is seen through its subscription."""
 
@@ -50,3 +57,8 @@ class ShieldingData(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def use(self) -> FileUse:
+        """What it is for: a file for template disks names those it trusts, one for existing VMs names none."""
+        return FileUse.TEMPLATES if self.qualifiers else FileUse.EXISTING

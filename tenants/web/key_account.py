@@ -30,6 +30,7 @@ from tenants.web.revocations import revoke_button
 
 SHIELDING_DATA_PIVOTS = (
     PivotOf("files", "Files", "tenants:shielding-data"),
+    PivotOf("templates", "Templates", "tenants:templates"),
     PivotOf("key-account", "Key account", "tenants:key-accounts"),
 )
 BUNDLE_TYPE = "application/zip"

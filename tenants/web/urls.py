@@ -11,6 +11,7 @@ from tenants.web import (
     revocations,
     rollover,
     shielding_data,
+    templates,
     virtual_machines,
     vm_commands,
 )
@@ -43,10 +44,17 @@ urlpatterns: list[URLPattern] = [
     path("virtual-machines/<uuid:pk>/recovery-key/", recovery_key.recovery_key_file, name="vm-recovery-key"),
     path("shielding-data/", shielding_data.ShieldingDataList.as_view(), name="shielding-data"),
     path("shielding-data/new/", shielding_data.ShieldingDataNew.as_view(), name="shielding-data-new"),
+    path("shielding-data/templates/", templates.TemplateList.as_view(), name="templates"),
+    path("shielding-data/templates/<uuid:pk>/", templates.TemplatePage.as_view(), name="template"),
     path("shielding-data/guardian/", shielding_data.GuardianPage.as_view(), name="guardian"),
     path("shielding-data/offline/", offline_page.view, name="offline-page"),
     path("shielding-data/offline/shielding-data.html", offline_page.download, name="offline-page-file"),
     path("shielding-data/<uuid:pk>/", shielding_data.ShieldingDataPage.as_view(), name="shielding-data-file"),
+    path(
+        "shielding-data/<uuid:pk>/describe/",
+        shielding_data.ShieldingDataDescribe.as_view(),
+        name="shielding-data-describe",
+    ),
     path(
         "shielding-data/<uuid:pk>/remove/", shielding_data.ShieldingDataRemove.as_view(), name="shielding-data-remove"
     ),

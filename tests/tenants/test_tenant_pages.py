@@ -11,10 +11,10 @@ from django.utils import timezone
 from fabric.commands.jobs import finish_job
 from fabric.commands.placing import place_vm
 from fabric.messages import HostError
-from fabric.models import Host
+from fabric.models import Host, TemplateDisk
 from portal.kernel.errors import Unavailable
 from tenants.models import VirtualMachine, VmState
-from tests.cast import Cast
+from tests.cast import Cast, make_shielding_data, make_template
 from tests.tenants.test_tenant_api import vm_of
 
 
@@ -28,15 +28,15 @@ def hgs_is_away() -> Any:
 def tenant_pages(cast: Cast) -> list[str]:
     vm, data = vm_of(cast), cast.shielding_data
     of_vm = ("vm", "vm-configure", "vm-activity", "vm-start", "vm-stop", "vm-retry", "vm-console", "vm-remove")
-    of_data = ("shielding-data-file", "shielding-data-remove")
+    of_data = ("shielding-data-file", "shielding-data-describe", "shielding-data-remove")
     return [
         *(reverse(f"tenants:{name}", args=[vm.pk]) for name in of_vm),
         *(reverse(f"tenants:{name}", args=[data.pk]) for name in of_data),
     ]
 
 
-TENANT_LISTS = ["vms", "vm-new", "shielding-data", "shielding-data-new", "guardian", "networks", "rollover",
-                "rollover-prepare", "rollover-upload"]  # fmt: skip
+TENANT_LISTS = ["vms", "vm-new", "shielding-data", "shielding-data-new", "templates", "guardian", "networks",
+                "rollover", "rollover-prepare", "rollover-upload"]  # fmt: skip
 FABRIC_LISTS = ["hosts", "host-new", "templates", "template-new", "networks", "network-new", "jobs"]
 
 
@@ -44,7 +44,7 @@ def fabric_pages(cast: Cast) -> list[str]:
     vm_of(cast)
     host = Host.objects.get()
     of_host = ("host", "host-history", "host-submissions", "host-attest", "host-diagnose", "host-token")
-    of_template = ("template", "template-retire", "template-unretire")
+    of_template = ("template", "template-describe", "template-retire", "template-unretire")
     return [
         *(reverse(f"fabric:{name}") for name in FABRIC_LISTS),
         *(reverse(f"fabric:{name}", args=[host.pk]) for name in of_host),
@@ -151,3 +151,45 @@ def test_a_hosts_token_is_shown_once_and_kept_out_of_caches(cast: Cast, client: 
     again = client.get(reverse("fabric:host", args=[Host.objects.get().pk])).content.decode()
     assert f"gfh_{Host.objects.get().token_key_id}_…" in again
     assert answer.content.decode().split(f"gfh_{Host.objects.get().token_key_id}_")[1][:20] not in again
+
+
+def test_the_list_of_files_says_what_each_trusts_fits_and_made(cast: Cast, client: Client) -> None:
+    vm_of(cast)
+    make_template(version="0.9.0.0")
+    make_shielding_data(cast.subscription, "old", qualifiers=[])
+    client.force_login(cast.owner)
+    page = client.get(reverse("tenants:shielding-data")).content.decode()
+    for text in ("debian, 1.0.0.0 or newer", "debian 1.0.0.0", "web01", "Existing VMs", "Current", "Shielded"):
+        assert text in page
+    assert "debian 0.9.0.0" not in page
+
+
+def test_a_file_is_renamed_and_described_by_its_owner_alone(cast: Cast, client: Client) -> None:
+    url = reverse("tenants:shielding-data-describe", args=[cast.shielding_data.pk])
+    make_shielding_data(cast.subscription, "taken")
+    client.force_login(cast.owner)
+    assert 'value="web"' in client.get(url).content.decode()
+    assert client.post(url, {"name": "taken"}).status_code == 409
+    assert client.post(url, {"name": "-"}).status_code == 400
+    assert client.post(url, {"name": "shop", "description": "For the shop"}).status_code == 303
+    client.force_login(cast.other)
+    assert client.post(url, {"name": "mine"}).status_code == 404
+    cast.shielding_data.refresh_from_db()
+    assert (cast.shielding_data.name, cast.shielding_data.description) == ("shop", "For the shop")
+
+
+def test_tenants_read_a_templates_facts_before_they_trust_it(cast: Cast, client: Client) -> None:
+    make_template(version="2.0.0.0")
+    make_template("bare")
+    TemplateDisk.objects.filter(name="bare").update(family="")
+    cast.shielding_data  # noqa: B018 - made when asked for
+    client.force_login(cast.owner)
+    listed = client.get(reverse("tenants:templates")).content.decode()
+    assert listed.index("Download 2.0.0.0") > 0
+    assert "bare" not in listed
+    page = client.get(reverse("tenants:template", args=[TemplateDisk.objects.get(version="2.0.0.0").pk]))
+    for text in ("ABAB ABAB", "2.0.0.0", "Download its catalog", ">web</a>"):
+        assert text in page.content.decode()
+    hidden = TemplateDisk.objects.get(name="bare")
+    assert client.get(reverse("tenants:template", args=[hidden.pk])).status_code == 404
+    assert client.get(reverse("fabric:template-catalog", args=[hidden.pk])).status_code == 404

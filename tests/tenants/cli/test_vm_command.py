@@ -31,7 +31,7 @@ def gf(cast: Cast, live_server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     _, token = create_token(cast.as_owner, cast.owner, name="test")
     monkeypatch.setenv("GF_URL", live_server.url)
     monkeypatch.setenv("GF_TOKEN", token)
-    monkeypatch.setattr("tenants.cli.portal_jobs._POLL_SECONDS", 0.01)
+    monkeypatch.setattr("portal.cli.jobs._POLL_SECONDS", 0.01)
 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(vm, list(arguments))
