@@ -1,7 +1,7 @@
 """Makes a plain Debian system as an archive file: mmdebstrap installs packages that apt verified, and adds a kernel.
 
 mmdebstrap rather than debootstrap, because it lets apt itself resolve and verify, takes security updates along in the
-one pass, needs no root where user namespaces are at hand, and takes a third of the time.
+one pass, and needs no root where user namespaces are at hand.
 """
 
 from __future__ import annotations
