@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=portal.kernel.ids.new_id, editable=False, primary_key=True, serialize=False)),
                 ('owner_id', models.CharField(db_index=True, help_text='The id of the actor who announced it.', max_length=64)),
-                ('kind', models.CharField(choices=[('template-disk', 'Template disk'), ('catalog', 'Volume signature catalog'), ('shielding-data', 'Shielding data file'), ('unsigned-disk', 'Unsigned disk')], max_length=16)),
+                ('kind', models.CharField(choices=[('template-disk', 'Template disk'), ('unsigned-disk', 'Unsigned disk'), ('catalog', 'Volume signature catalog'), ('shielding-data', 'Shielding data file')], max_length=16)),
                 ('filename', models.CharField(blank=True, help_text='As its sender calls it; for showing alone.', max_length=255)),
                 ('metadata', models.CharField(blank=True, help_text='The Upload-Metadata header as it came.', max_length=1024)),
                 ('length', models.BigIntegerField(help_text='Bytes, as announced.')),
