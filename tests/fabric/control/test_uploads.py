@@ -379,6 +379,14 @@ def test_a_token_that_may_only_read_sends_nothing(cast: Cast) -> None:
     assert Client().get(reverse("fabric-api:uploads"), headers=headers).json() == []
 
 
+def test_a_page_of_another_site_begins_nothing_in_a_persons_name(cast: Cast) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(cast.owner)
+    headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "100", "Upload-Metadata": f"kind {encoded('shielding-data')}"}
+    assert browser.post(reverse("fabric-api:uploads"), headers=headers).status_code == 403
+    assert not Upload.objects.exists()
+
+
 def test_a_senders_name_for_a_file_is_shown_and_names_no_path(cast: Cast) -> None:
     upload = begin_upload(
         cast.as_owner, kind=BlobKind.SHIELDING_DATA, length=1, now=timezone.now(),
