@@ -88,7 +88,7 @@ def place_vm(job_id: str, vm_id: str, attempt: int = 0) -> None:
     placing.place_vm(messages.uuid(job_id), messages.uuid(vm_id), attempt, timezone.now())
 
 
-@shared_task(name=publishing.TASK)
+@shared_task(name=publishing.TASK, time_limit=publishing.LONGEST)
 @refusing
 def publish_template(job_id: str, upload_id: str) -> None:
     publishing.publish_uploaded(messages.uuid(job_id), messages.uuid(upload_id))
