@@ -51,7 +51,17 @@ def test_a_key_may_come_with_or_without_a_value(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["kind dGVzdA", "kind ====", "kind a,kind b", ",", "kind /w==", "kïnd dGVzdA==", "k " + "A" * 1024]
+    "text",
+    [
+        "kind dGVzdA",
+        "kind ====",
+        "kind a,kind b",
+        ",",
+        "kind /w==",
+        "kind dGVzdB==",
+        "kïnd dGVzdA==",
+        "k " + "A" * 1024,
+    ],
 )
 def test_metadata_that_is_not_sound_is_refused(text: str) -> None:
     with pytest.raises(Invalid) as refused:
