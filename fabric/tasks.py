@@ -100,7 +100,7 @@ def sign_template(job_id: str, signing_id: str) -> None:
     signing_jobs.sign(messages.uuid(job_id), messages.uuid(signing_id))
 
 
-@shared_task(name=publishing.TASK)
+@shared_task(name=publishing.TASK, time_limit=publishing.LONGEST)
 @refusing
 def publish_template(job_id: str, upload_id: str) -> None:
     publishing.publish_uploaded(messages.uuid(job_id), messages.uuid(upload_id))

@@ -76,9 +76,12 @@ def _text_of(value: str) -> str:
 
 def _decoded(value: str, header: str) -> bytes:
     try:
-        return base64.b64decode(value, validate=True)
+        decoded = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as error:
         raise _wrong(header, "has a value that is not base64") from error
+    if base64.b64encode(decoded).decode() != value:
+        raise _wrong(header, "has a value in another than the one way to write it in base64")
+    return decoded
 
 
 def _wrong(header: str, what: str) -> Invalid:

@@ -13,7 +13,7 @@ from portal.cli.rest import RestClient
 
 TEMPLATES: Final = "/api/v1/template-disks/"
 _KIND: Final = "template-disk"
-_PATIENCE: Final = 3600.0  # seconds for the portal to hash the largest disk
+_PATIENCE: Final = 6 * 3600.0  # seconds; as long as the portal gives itself
 
 
 def publish_template(disk: Path, catalog: Path, words: Mapping[str, str]) -> dict[str, Any]:

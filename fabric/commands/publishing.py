@@ -25,6 +25,8 @@ from portal.kernel.models import Job, JobState
 from portal.kernel.policy import require
 
 TASK: Final = "fabric.publish_template"
+LONGEST: Final = 6 * 3600
+"""Seconds that hashing and publishing may take; the largest disk needs 3 MB a second for that."""
 _SAY_EVERY: Final = 1.0  # seconds
 
 
@@ -34,15 +36,17 @@ def begin_publishing(
     """Have a worker publish a disk that has arrived; its upload stays until that is done, for another try.
 
     The template disk gets the upload's id, so that the job can name it before it is there.
-    Raises `Denied`, `Invalid` (catalog, size) and `Conflict` (`template-exists`, `upload-busy`).
+    Raises `Denied`, `Invalid` (catalog, size) `Conflict` (`template-exists`, `upload-busy`) and `NotFound`.
     """
     require(decide(actor, FabricAction.PUBLISH_TEMPLATE))
     identity = require_new_identity(catalog)
     words = {"description": description[:500], "family": family, "release": release}
     with library.receive([catalog], BlobKind.CATALOG) as received, transaction.atomic():
         # The row orders two who finish the same upload.
-        upload = Upload.objects.select_for_update().get(pk=upload.pk)
-        require_idle(upload)
+        row = Upload.objects.select_for_update().filter(pk=upload.pk).first()
+        if row is None:
+            raise partial_files.gone()
+        require_idle(row)
         job = jobs.create_job(
             actor, kind="publish-template", title=f"Publish {identity.disk_name} {identity.version}", scope="fabric",
             target_type="template-disk", target_id=upload.pk, target_name=f"{identity.disk_name} {identity.version}",

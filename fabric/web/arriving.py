@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
+from django.conf import settings
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -29,6 +30,7 @@ class ArrivingFileInput(forms.FileInput):
             "data-resumable": reverse("fabric-api:uploads"),
             "data-kind": self.kind.value,
             "data-max-bytes": str(limit_of(self.kind)),
+            "data-csrf-cookie": settings.CSRF_COOKIE_NAME,
             **({"data-suggests": self.suggests} if self.suggests else {}),
         }
         here = value if isinstance(value, UUID) else ""

@@ -86,7 +86,7 @@ async function checksum(bytes) {
 }
 
 /**
- * `report` hears {state, offset, rate, left, sentence}: state is sending, waiting, paused, done or refused; rate is
+ * `csrf` gives the token of the moment. `report` hears {state, offset, rate, left, sentence}: state is sending, waiting, paused, done or refused; rate is
  * bytes a second, left is seconds.
  */
 export class Transfer {
@@ -137,7 +137,7 @@ export class Transfer {
     this.#request?.abort();
     this.#wake?.();
     memory.forget(this.url);
-    if (this.url) await ask("DELETE", this.url, { csrf: this.csrf });
+    if (this.url) await ask("DELETE", this.url, { csrf: this.csrf() });
   }
 
   async #step() {
@@ -168,7 +168,7 @@ export class Transfer {
   async #announce() {
     const about = `kind ${encoded(this.kind)},filename ${encoded(this.file.name.slice(-200))}`;
     const headers = { "Upload-Length": String(this.file.size), "Upload-Metadata": about };
-    const answer = await ask("POST", this.endpoint, { headers, csrf: this.csrf });
+    const answer = await ask("POST", this.endpoint, { headers, csrf: this.csrf() });
     if (answer.ok) {
       this.url = new URL(answer.json.url, location.href).pathname;
       memory.keep(this.key, { url: this.url, kind: this.kind, name: this.file.name, size: this.file.size });
@@ -194,7 +194,7 @@ export class Transfer {
     }
     const answer = await ask("PATCH", this.url, {
       body: bytes,
-      csrf: this.csrf,
+      csrf: this.csrf(),
       headers: {
         "Content-Type": "application/offset+octet-stream",
         "Upload-Offset": String(from),

@@ -27,7 +27,6 @@ class Field {
     this.input = input;
     this.form = input.form;
     this.hidden = this.form.elements[`${input.name}_upload`];
-    this.csrf = this.form.elements.csrfmiddlewaretoken?.value ?? "";
     this.transfer = null;
     this.#build();
     if (input.files.length) this.begin(input.files[0]); // chosen before this script was here
@@ -108,9 +107,16 @@ class Field {
     this.dropButton.textContent = "Cancel";
     this.quarter = 0;
     const { resumable: endpoint, kind } = this.input.dataset;
-    this.transfer = new Transfer(file, { endpoint, kind, csrf: this.csrf, report: (news) => this.#draw(news) });
+    this.transfer = new Transfer(file, { endpoint, kind, csrf: () => this.csrf, report: (news) => this.#draw(news) });
     this.#say(`Sending ${file.name}.`);
     return this.transfer.run();
+  }
+
+  /** The cookie's, which is right again after signing in in another tab; else the form's. */
+  get csrf() {
+    const name = `${this.input.dataset.csrfCookie}=`;
+    const cookie = document.cookie.split("; ").find((each) => each.startsWith(name));
+    return cookie?.slice(name.length) || (this.form.elements.csrfmiddlewaretoken?.value ?? "");
   }
 
   get isBusy() {

@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 from fabric import library
 from fabric.commands.uploads import drop
 from fabric.models import BlobKind, Upload
+from fabric.partial_files import gone
 from fabric.selectors.guardian import known_guardian
 from portal.kernel import audit
 from portal.kernel.actor import Actor
@@ -51,8 +52,14 @@ def upload_shielding_data(
 def keep_uploaded_shielding_data(
     actor: Actor, *, subscription: Subscription, name: str, upload: Upload, description: str = ""
 ) -> ShieldingData:
-    """The same with a file that was sent in parts. Where it is refused, what was sent stays for another try."""
-    file = [upload.path.read_bytes()]
+    """The same with a file that was sent in parts. Where it is refused, what was sent stays for another try.
+
+    Raises also `NotFound` (`upload-gone`).
+    """
+    try:
+        file = [upload.path.read_bytes()]
+    except FileNotFoundError as error:  # the same form, sent twice
+        raise gone() from error
     data = upload_shielding_data(actor, subscription=subscription, name=name, file=file, description=description)
     drop(upload)
     return data

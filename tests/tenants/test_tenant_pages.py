@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from fabric.commands.jobs import finish_job
 from fabric.commands.placing import place_vm
+from fabric.commands.uploads import begin_upload
 from fabric.messages import HostError
-from fabric.models import Host, TemplateDisk
+from fabric.models import BlobKind, Host, TemplateDisk
 from portal.kernel.errors import Unavailable
 from tenants.models import VirtualMachine, VmState
 from tests.cast import Cast, make_shielding_data, make_template
@@ -193,3 +194,17 @@ def test_tenants_read_a_templates_facts_before_they_trust_it(cast: Cast, client:
     hidden = TemplateDisk.objects.get(name="bare")
     assert client.get(reverse("tenants:template", args=[hidden.pk])).status_code == 404
     assert client.get(reverse("fabric:template-catalog", args=[hidden.pk])).status_code == 404
+
+
+def test_a_form_takes_no_upload_of_somebody_else_and_none_that_is_not_whole(cast: Cast, client: Client) -> None:
+    cast.subscription, cast.other_subscription  # noqa: B018 - made when asked for
+    now = timezone.now()
+    upload = begin_upload(cast.as_owner, kind=BlobKind.SHIELDING_DATA, length=100, now=now)
+    form = {"file_upload": str(upload.pk), "name": "web"}
+    for user, status, sentence in ((cast.other, 404, "There is no such upload."), (cast.owner, 400, "have arrived")):
+        client.force_login(user)
+        answer = client.post(reverse("tenants:shielding-data-new"), form)
+        assert answer.status_code == status
+        assert sentence in answer.content.decode()
+    assert client.post(reverse("tenants:shielding-data-new"), {**form, "file_upload": "../x"}).status_code == 422
+    assert upload.path.exists()

@@ -79,6 +79,13 @@ def cast(transactional_db: None) -> Cast:
     return made
 
 
+def sign_in(page: Page, user: Any, url: str) -> None:
+    client = Client()
+    client.force_login(user)
+    session = client.cookies[django_settings.SESSION_COOKIE_NAME].value
+    page.context.add_cookies([{"name": django_settings.SESSION_COOKIE_NAME, "value": session, "url": url}])
+
+
 @pytest.fixture
 def open_page(browser: Browser, live_server: LiveServer) -> Iterator[Open]:
     contexts = []
@@ -88,12 +95,9 @@ def open_page(browser: Browser, live_server: LiveServer) -> Iterator[Open]:
             base_url=live_server.url, viewport={"width": size[0], "height": size[1]}, color_scheme=scheme,  # type: ignore[arg-type]
             reduced_motion="reduce", java_script_enabled=scripts,
         )  # fmt: skip
-        client = Client()
-        client.force_login(user)
-        session = client.cookies[django_settings.SESSION_COOKIE_NAME].value
-        context.add_cookies([{"name": django_settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
         contexts.append(context)
         page = context.new_page()
+        sign_in(page, user, live_server.url)
         page.set_default_timeout(10000)
         return page
 
@@ -216,6 +220,25 @@ def test_a_browser_that_was_offline_goes_on_when_it_is_online(open_page: Open, c
     expect(line(page)).to_contain_text("The connection was lost.")
     page.context.set_offline(False)
     expect(line(page)).to_contain_text("It is there.")
+
+
+def test_a_session_that_ends_meanwhile_costs_a_sign_in_and_nothing_else(
+    open_page: Open, cast: Cast, disk: Path, live_server: LiveServer
+) -> None:
+    page = open_page(cast.admin)
+    broken = lose_pieces_after(page, 1)
+    page.goto(NEW_DISK)
+    page.locator("input[type=file]").first.set_input_files(disk)
+    expect(line(page)).to_contain_text("The connection was lost.")
+    page.context.clear_cookies()
+    broken.clear()
+    expect(line(page)).to_contain_text("Your session has ended. Sign in in another tab, then resume.")
+    sign_in(page, cast.admin, live_server.url)
+    csrf = {"name": django_settings.CSRF_COOKIE_NAME, "value": "a" * 32, "url": live_server.url}
+    page.context.add_cookies([csrf])  # type: ignore[list-item]  # signing in gives another one
+    page.get_by_role("button", name="Resume").click()
+    expect(line(page)).to_contain_text("It is there.")
+    assert Upload.objects.get().path.read_bytes() == disk.read_bytes()
 
 
 def test_after_a_reload_the_same_file_goes_on_where_it_stopped(open_page: Open, cast: Cast, disk: Path) -> None:
