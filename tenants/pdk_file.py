@@ -37,6 +37,7 @@ class PdkFacts:
     owner_fingerprint: str
     guardians: list[NamedGuardian]
     qualifiers: list[dict[str, str]]
+    substitution_strings: list[str] | None
 
 
 def read_pdk(data: bytes) -> PdkFacts:
@@ -57,6 +58,7 @@ def read_pdk(data: bytes) -> PdkFacts:
         owner_fingerprint=pdk.owner_fingerprint,
         guardians=guardians_of(pdk.protector),
         qualifiers=[to_json(qualifier) for qualifier in pdk.qualifiers],
+        substitution_strings=None if pdk.substitution_strings is None else list(pdk.substitution_strings),
     )
 
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping
+from typing import Final
 from uuid import UUID
 
 from django.conf import settings
@@ -70,9 +71,14 @@ def _free_port() -> int:
     return random.choice(free)  # noqa: S311 - nothing secret about a port
 
 
+NETWORK_VALUES: Final = frozenset({"@IP4Addr-1@", "@Prefix-1-1@", "@NextHop-1-1@", "@DnsAddr-1-1@"})
+"""The specialization values that a network gives every VM in it."""
+
+
 def _network_values(network: Network, address: str) -> dict[str, str]:
-    """Specialization values of the first network card, by placeholder."""
+    """Specialization values of the first network card, by placeholder. The prefix is that of the default route."""
     return {
+        "@Prefix-1-1@": "0.0.0.0/0",
         "@IP4Addr-1@": f"{address}/{network.prefix_length}",
         "@NextHop-1-1@": network.gateway,
         "@DnsAddr-1-1@": network.dns,

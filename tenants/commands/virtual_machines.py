@@ -11,6 +11,7 @@ from django.db import transaction
 from fabric.commands import placements
 from fabric.dispatch import enqueue
 from fabric.models import Network, TemplateDisk, TemplateState
+from fabric.shielding.answerfile import missing_values
 from portal.kernel import audit, jobs
 from portal.kernel.actor import Actor
 from portal.kernel.errors import Conflict, Invalid
@@ -48,9 +49,10 @@ def create_vm(
 ) -> Started:
     """Make a VM's row, reserve what it needs and start the job that builds it.
 
-    Without `template` the newest available one that the shielding data trusts is taken. The same `idempotency_key` by
-    the same user gives the first answer again. Raises `Denied`, `Invalid` (`vm-name`, `no-template-fits`,
-    `template-does-not-fit`), `Conflict` (`vm-name-taken`, `quota-exceeded`, `network-full`, `idempotency-key-reused`).
+    Without `template` the newest available one that the shielding data trusts is taken. A value that its answer file
+    asks for and this fabric does not give is told at once. The same `idempotency_key` by the same user gives the first
+    answer again. Raises `Denied`, `Invalid` (`vm-name`, `no-template-fits`, `template-does-not-fit`,
+    `values-missing`), `Conflict` (`vm-name-taken`, `quota-exceeded`, `network-full`, `idempotency-key-reused`).
     """
     require(decide_create(actor, subscription))
     fingerprint = _fingerprint(subscription, name, shielding_data, network, template)
@@ -61,6 +63,7 @@ def create_vm(
             return earlier
         _check_name(subscription, name)
         chosen = _template_for(shielding_data, template)
+        _check_values(shielding_data)
         plan = subscription.plan
         require_quota(subscription, vcpus=plan.vm_vcpus, memory_mib=plan.vm_memory_mib)
         vm = VirtualMachine(
@@ -113,7 +116,7 @@ def begin_creation(actor: Actor, vm: VirtualMachine) -> Job:
         network=vm.network,
         vcpus=vm.vcpus,
         memory_mib=vm.memory_mib,
-        specialization={"@ComputerName@": vm.name, "@TimeZone@": "Etc/UTC"},
+        specialization=_own_values(vm.name),
     )
     job = new_job(actor, vm, CREATE_VM)
     vm.job_id = job.pk
@@ -164,6 +167,24 @@ def _template_for(data: ShieldingData, asked: TemplateDisk | None) -> TemplateDi
             fields={"template": answer.reason},
         )
     return asked
+
+
+def _own_values(name: str) -> dict[str, str]:
+    """The specialization values of a VM that do not come from its network."""
+    return {"@ComputerName@": name, "@TimeZone@": "Etc/UTC"}
+
+
+def _check_values(data: ShieldingData) -> None:
+    """Files of Version 1 do not say what they ask for; of these the host finds out."""
+    missing = missing_values(data.substitution_strings or (), {*_own_values(""), *placements.NETWORK_VALUES})
+    if missing:
+        names = ", ".join(missing)
+        raise Invalid(
+            "values-missing",
+            f"The answer file in {data.name} asks for {names}, which this fabric gives no virtual machine.",
+            "Make the shielding data anew with fixed values there: gf answer-file check tells what a file asks for.",
+            fields={"shielding_data": f"It asks for values that this fabric does not give: {names}."},
+        )
 
 
 def _fingerprint(

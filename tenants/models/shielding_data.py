@@ -43,6 +43,11 @@ class ShieldingData(models.Model):
     guardians = models.JSONField(help_text="The guardians that may release its key: tenants.pdk_file.NamedGuardian.")
     guardian_pairs = models.TextField(blank=True, default="", help_text="The guardians' pairs, for comparing in SQL.")
     qualifiers = models.JSONField(help_text="[{disk_name, version, rule, signer_fingerprint}].")
+    substitution_strings = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="The values that its answer file asks for, by name; null in files of Version 1.",
+    )
     uploaded_by = models.CharField(max_length=150)
     uploaded_at = models.DateTimeField(auto_now_add=True)
 
