@@ -95,8 +95,10 @@ class TokenSigningKey:
             raise PublishingError(
                 "token-library", "The package python-pkcs11 is not installed.", "Install this project with [hsm]."
             ) from None
+        library: Any = None
         try:
-            library: Any = pkcs11.lib(str(self._module))
+            library = pkcs11.lib(str(self._module))
+            library.reinitialize()  # a module reads its configuration once; a token may have come since
             token = library.get_token(token_label=self._token)
             with token.open(user_pin=self._pin()) as session:
                 key = session.get_key(object_class=pkcs11.ObjectClass.PRIVATE_KEY, label=self._label)
@@ -108,6 +110,14 @@ class TokenSigningKey:
                 f"The token did not sign: {type(error).__name__}.",
                 "Check the module's path, the names of token and key, and the PIN; a wrong PIN may lock the token.",
             ) from None
+        finally:
+            _let_go(library)
+
+
+def _let_go(library: Any) -> None:
+    """Nothing of the token stays open in a process that goes on."""
+    if library is not None and library.initialized:
+        library.finalize()
 
 
 def _names(uri: str) -> tuple[str, str]:
