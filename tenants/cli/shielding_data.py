@@ -10,9 +10,18 @@ from portal.cli.output import Format, output_option, show_record, show_rows
 from portal.cli.rest import RestClient
 from tenants.cli.portal_objects import FILES, one_of
 
-_COLUMNS = (("name", "NAME"), ("policy", "POLICY"), ("owner_name", "OWNER"), ("virtual_machines", "VMS"), ("id", "ID"))
+_COLUMNS = (
+    ("name", "NAME"),
+    ("kind", "TYPE"),
+    ("policy", "POLICY"),
+    ("owner_name", "OWNER"),
+    ("virtual_machines", "VMS"),
+    ("id", "ID"),
+)
 _FIELDS = (
-    ("name", "Name"), ("id", "Id"), ("policy", "Policy"), ("owner_name", "Owner"), ("owner_fingerprint", "Fingerprint"),
+    ("name", "Name"), ("id", "Id"), ("kind", "Type"), ("policy", "Policy"), ("owner_name", "Owner"),
+    ("owner_fingerprint", "Fingerprint"),
+    ("substitution_strings", "Asks for values"), ("escrows_recovery_key", "Recovery keys"),
     ("virtual_machines", "VMs"), ("sha256", "SHA-256"), ("uploaded_at", "Uploaded"),
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from django.db import transaction
 from fabric.commands import placements
 from fabric.dispatch import enqueue
 from fabric.models import Network, TemplateDisk, TemplateState
+from fabric.shielding.answerfile import missing_values
 from portal.kernel import audit, jobs
 from portal.kernel.actor import Actor
 from portal.kernel.errors import Conflict, Invalid
@@ -18,7 +20,7 @@ from portal.kernel.ids import new_id
 from portal.kernel.models import Job
 from portal.kernel.policy import require
 from tenants.matching import fit, newest_fitting
-from tenants.models import IdempotencyKey, ShieldingData, Subscription, VirtualMachine
+from tenants.models import IdempotencyKey, ShieldingData, ShieldingDataKind, Subscription, VirtualMachine
 from tenants.policy import VmAction, decide_create, decide_vm
 from tenants.quota import require_quota
 from tenants.steps import CREATE_VM, STEPS, TITLES
@@ -49,8 +51,9 @@ def create_vm(
     """Make a VM's row, reserve what it needs and start the job that builds it.
 
     Without `template` the newest available one that the shielding data trusts is taken. The same `idempotency_key` by
-    the same user gives the first answer again. Raises `Denied`, `Invalid` (`vm-name`, `no-template-fits`,
-    `template-does-not-fit`), `Conflict` (`vm-name-taken`, `quota-exceeded`, `network-full`, `idempotency-key-reused`).
+    the same user gives the first answer again. Raises `Denied`, `Invalid` (`vm-name`, `for-existing-vms`,
+    `no-template-fits`, `template-does-not-fit`, `values-missing`), `Conflict`
+    (`vm-name-taken`, `quota-exceeded`, `network-full`, `idempotency-key-reused`).
     """
     require(decide_create(actor, subscription))
     fingerprint = _fingerprint(subscription, name, shielding_data, network, template)
@@ -60,6 +63,7 @@ def create_vm(
         if idempotency_key and (earlier := _earlier(actor, idempotency_key, fingerprint)):
             return earlier
         _check_name(subscription, name)
+        _check_kind(shielding_data)
         chosen = _template_for(shielding_data, template)
         plan = subscription.plan
         require_quota(subscription, vcpus=plan.vm_vcpus, memory_mib=plan.vm_memory_mib)
@@ -100,9 +104,12 @@ def retry_vm(actor: Actor, *, vm: VirtualMachine) -> Started:
 
 
 def begin_creation(actor: Actor, vm: VirtualMachine) -> Job:
-    """Reserve and start the job for a VM that is in state creating, in the caller's transaction."""
+    """Reserve and start the job for a VM that is in state creating, in the caller's transaction.
+
+    Raises `Invalid` (`values-missing`), `Conflict` (`network-full`, `ports-exhausted`).
+    """
     # The host takes this file and no later one, so who can open the VM is decided now.
-    vm.shielding_data.refresh_from_db(fields=["blob", "guardians", "guardian_pairs"])
+    vm.shielding_data.refresh_from_db(fields=["blob", "guardians", "guardian_pairs", "substitution_strings"])
     vm.guardians, vm.guardian_pairs = vm.shielding_data.guardians, vm.shielding_data.guardian_pairs
     vm.placement = placements.reserve(
         vm.pk,
@@ -115,6 +122,7 @@ def begin_creation(actor: Actor, vm: VirtualMachine) -> Job:
         memory_mib=vm.memory_mib,
         specialization={"@ComputerName@": vm.name, "@TimeZone@": "Etc/UTC"},
     )
+    _check_values(vm.shielding_data, vm.placement.specialization)
     job = new_job(actor, vm, CREATE_VM)
     vm.job_id = job.pk
     vm.save(update_fields=["placement", "job_id", "guardians", "guardian_pairs"])
@@ -140,6 +148,29 @@ def _check_name(subscription: Subscription, name: str) -> None:
         raise Invalid("vm-name", f"“{name[:40]}” cannot be a computer name.", NAME_RULE, fields={"name": NAME_RULE})
     if subscription.virtual_machines.filter(name=name).exists():
         raise Conflict("vm-name-taken", f"There is a virtual machine named {name} already.", "Choose another name.")
+
+
+def _check_kind(data: ShieldingData) -> None:
+    if data.kind == ShieldingDataKind.FOR_EXISTING_VMS:
+        raise Invalid(
+            "for-existing-vms",
+            f"{data.name} is for virtual machines that exist already; none can be created from it.",
+            "Choose shielding data for shielded templates, or make one with gf pdk new.",
+            fields={"shielding_data": "It is for virtual machines that exist already."},
+        )
+
+
+def _check_values(data: ShieldingData, given: Mapping[str, str]) -> None:
+    """Refuse by name what the host would find missing much later. A file of Version 1 does not say what it needs."""
+    missing = missing_values(data.substitution_strings or (), given)
+    if missing:
+        names = ", ".join(missing)
+        raise Invalid(
+            "values-missing",
+            f"The answer file in {data.name} asks for {names}, for which this fabric has no value.",
+            "Make shielding data whose answer file has fixed values there (gf answer-file check).",
+            fields={"shielding_data": f"This fabric has no value for {names}."},
+        )
 
 
 def _template_for(data: ShieldingData, asked: TemplateDisk | None) -> TemplateDisk:

@@ -38,6 +38,7 @@ class ShieldingDataTable(BaseTable):
     name = NameColumn(
         url=lambda data: reverse("tenants:shielding-data-file", args=[data.pk]), icon=lambda _: "file-lock-2"
     )
+    kind = tables.Column(verbose_name="Type")
     policy = StatusColumn(of=lambda data: statuses.protection(data.policy), accessor="policy")
     guardian = StatusColumn(of=lambda data: statuses.guardian(data.outdated), order_by="outdated")
     owner_fingerprint = FingerprintColumn(verbose_name="Owner")
@@ -95,6 +96,9 @@ class ShieldingDataPage(ObjectDetailView):
             Fact("Uploaded", at=data.uploaded_at),
             Fact("Uploaded by", data.uploaded_by),
             Fact("Subscription", data.subscription.name),
+            Fact("Type", data.get_kind_display()),
+            Fact("Recovery key", "left by the host" if data.escrows_recovery_key else "none",
+                 help="Whether its owner can open a VM's disk when the virtual TPM is lost."),
             FactGroup(
                 "Owner",
                 [
