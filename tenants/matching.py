@@ -5,7 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fabric.models import TemplateDisk
-from fabric.shielding.viq import Refused, VersionRule, VolumeIdQualifier, decide, parse_version
+from fabric.shielding.pdk import PdkType
+from fabric.shielding.purpose import decide_for_template
+from fabric.shielding.viq import Refused, VersionRule, VolumeIdQualifier, parse_version
 from tenants.models import ShieldingData
 
 
@@ -65,7 +67,7 @@ def words_of(qualifier: VolumeIdQualifier) -> str:
 def fit(data: ShieldingData, template: TemplateDisk) -> Fit:
     """Whether the file's owner trusts this template, and if not, the reason that came closest."""
     identity = _Identity(template.name, template.version, bytes.fromhex(template.signer_fingerprint))
-    answer = decide(qualifiers_of(data), identity)
+    answer = decide_for_template(PdkType(data.kind), qualifiers_of(data), identity)
     return Fit(template, not isinstance(answer, Refused), answer.reason if isinstance(answer, Refused) else "")
 
 

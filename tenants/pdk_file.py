@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from fabric.shielding.errors import ShieldingError
-from fabric.shielding.pdk import Policy, parse_pdk
+from fabric.shielding.pdk import PdkType, Policy, parse_pdk
 from hgs.keyprotection import certificates
 from hgs.keyprotection.protector import VerifiedProtector, Wrapping
 from portal.kernel.errors import Invalid
@@ -32,12 +32,14 @@ class NamedGuardian(TypedDict):
 class PdkFacts:
     """The authenticated public part, as `ShieldingData` keeps it."""
 
+    kind: PdkType
     policy: Protection
     owner_name: str
     owner_fingerprint: str
     guardians: list[NamedGuardian]
     qualifiers: list[dict[str, str]]
     substitution_strings: list[str] | None
+    escrows_recovery_key: bool
 
 
 def read_pdk(data: bytes) -> PdkFacts:
@@ -53,12 +55,14 @@ def read_pdk(data: bytes) -> PdkFacts:
             fields={"file": f"Not a usable shielding data file. {error.message}"},
         ) from error
     return PdkFacts(
+        kind=pdk.type,
         policy=_PROTECTION[pdk.policy],
         owner_name=common_name(pdk.protector.owner.signing_certificate),
         owner_fingerprint=pdk.owner_fingerprint,
         guardians=guardians_of(pdk.protector),
         qualifiers=[to_json(qualifier) for qualifier in pdk.qualifiers],
         substitution_strings=None if pdk.substitution_strings is None else list(pdk.substitution_strings),
+        escrows_recovery_key=pdk.escrows_recovery_key,
     )
 
 

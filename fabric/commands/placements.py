@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Mapping
-from typing import Final
 from uuid import UUID
 
 from django.conf import settings
@@ -69,10 +68,6 @@ def _free_port() -> int:
     if not free:
         raise Conflict("ports-exhausted", "No access port is free for another VM.", "Ask the fabric administrator.")
     return random.choice(free)  # noqa: S311 - nothing secret about a port
-
-
-NETWORK_VALUES: Final = frozenset({"@IP4Addr-1@", "@Prefix-1-1@", "@NextHop-1-1@", "@DnsAddr-1-1@"})
-"""The specialization values that a network gives every VM in it."""
 
 
 def _network_values(network: Network, address: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from portal.kernel.policy import Denial
-from tenants.models import FileUse, ProtectorState, ShieldingData, Subscription, VirtualMachine, VmKeyProtector
+from tenants.models import ProtectorState, ShieldingData, Subscription, VirtualMachine, VmKeyProtector
 from tenants.policy import VmAction, decide_vm
 from tenants.quota import usage_of
 from tenants.selectors.key_protector import protector_of
@@ -147,16 +147,20 @@ class ShieldingDataSerializer(serializers.ModelSerializer[ShieldingData]):
 
     guardians = GuardianSerializer(many=True, read_only=True)
     qualifiers = QualifierSerializer(many=True, read_only=True)
+    substitution_strings = serializers.ListField(
+        child=serializers.CharField(), read_only=True, allow_null=True,
+        help_text="Values its answer file asks for. Null: a file of Version 1 does not say.",
+    )  # fmt: skip
     sha256 = serializers.CharField(source="blob_id", read_only=True)
     virtual_machines = serializers.IntegerField(source="vm_count", read_only=True, default=0)
     outdated_guardian = serializers.BooleanField(source="outdated", read_only=True, help_text=_OUTDATED)
-    use = serializers.ChoiceField(choices=FileUse.values, read_only=True, help_text="What the file is for.")
 
     class Meta:
         model = ShieldingData
         fields = [
-            "id", "name", "description", "subscription", "policy", "use", "owner_name", "owner_fingerprint",
-            "guardians", "outdated_guardian", "qualifiers", "sha256", "virtual_machines", "uploaded_by", "uploaded_at",
+            "id", "name", "description", "subscription", "kind", "policy", "owner_name", "owner_fingerprint",
+            "guardians", "outdated_guardian", "qualifiers", "substitution_strings", "escrows_recovery_key", "sha256",
+            "virtual_machines", "uploaded_by", "uploaded_at",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -15,12 +15,13 @@ from portal.cli.rest import RestClient
 from tenants.cli.portal_objects import FILES, VMS, one_of
 
 _COLUMNS = (
-    ("name", "NAME"), ("policy", "POLICY"), ("outdated_guardian", "OUTDATED"), ("owner_name", "OWNER"),
-    ("virtual_machines", "VMS"), ("id", "ID"),
+    ("name", "NAME"), ("kind", "TYPE"), ("policy", "POLICY"), ("outdated_guardian", "OUTDATED"),
+    ("owner_name", "OWNER"), ("virtual_machines", "VMS"), ("id", "ID"),
 )  # fmt: skip
 _FIELDS = (
-    ("name", "Name"), ("description", "Description"), ("id", "Id"), ("policy", "Policy"), ("use", "Use"),
+    ("name", "Name"), ("description", "Description"), ("id", "Id"), ("kind", "Type"), ("policy", "Policy"),
     ("outdated_guardian", "Outdated guardian"), ("owner_name", "Owner"), ("owner_fingerprint", "Fingerprint"),
+    ("substitution_strings", "Asks for values"), ("escrows_recovery_key", "Recovery keys"),
     ("virtual_machines", "VMs"), ("sha256", "SHA-256"), ("uploaded_at", "Uploaded"),
 )  # fmt: skip
 

@@ -103,7 +103,14 @@ def _put_in_place(actor: Actor, data: ShieldingData, item: BundleItem, facts: Pd
         before, data.blob = data.blob_id, library.keep(received)
     data.policy, data.owner_name, data.qualifiers = facts.policy, facts.owner_name, facts.qualifiers
     data.guardians, data.guardian_pairs = facts.guardians, joined_pairs(facts.guardians)
-    data.save(update_fields=["blob", "policy", "owner_name", "qualifiers", "guardians", "guardian_pairs"])
+    data.kind, data.substitution_strings = facts.kind.value, facts.substitution_strings
+    data.escrows_recovery_key = facts.escrows_recovery_key
+    data.save(
+        update_fields=[
+            "blob", "kind", "policy", "owner_name", "qualifiers", "guardians", "guardian_pairs",
+            "substitution_strings", "escrows_recovery_key",
+        ]
+    )  # fmt: skip
     audit.record(
         actor, "shielding-data:replaced", target_type="shielding-data", target_id=data.pk,
         scope=scope_of(data.subscription_id), summary=f"Replaced shielding data {data.name} by its re-granted file",

@@ -39,9 +39,10 @@ def upload_shielding_data(
             with transaction.atomic():
                 data = ShieldingData.objects.create(
                     subscription=subscription, name=name, description=description[:500], blob=library.keep(received),
-                    policy=facts.policy, owner_name=facts.owner_name, owner_fingerprint=facts.owner_fingerprint,
+                    kind=facts.kind.value, substitution_strings=facts.substitution_strings,
+                    escrows_recovery_key=facts.escrows_recovery_key, policy=facts.policy,
+                    owner_name=facts.owner_name, owner_fingerprint=facts.owner_fingerprint,
                     guardians=facts.guardians, guardian_pairs=joined_pairs(facts.guardians),
-                    substitution_strings=facts.substitution_strings,
                     qualifiers=facts.qualifiers, uploaded_by=actor.name,
                 )  # fmt: skip
                 _record(actor, data, "shielding-data:uploaded", f"Uploaded shielding data {name}")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from portal.kernel.ids import new_id
 from portal.kernel.models import Job
 from portal.kernel.policy import require
 from tenants.matching import fit, newest_fitting
-from tenants.models import IdempotencyKey, ShieldingData, Subscription, VirtualMachine
+from tenants.models import IdempotencyKey, ShieldingData, ShieldingDataKind, Subscription, VirtualMachine
 from tenants.policy import VmAction, decide_create, decide_vm
 from tenants.quota import require_quota
 from tenants.steps import CREATE_VM, STEPS, TITLES
@@ -49,10 +50,10 @@ def create_vm(
 ) -> Started:
     """Make a VM's row, reserve what it needs and start the job that builds it.
 
-    Without `template` the newest available one that the shielding data trusts is taken. A value that its answer file
-    asks for and this fabric does not give is told at once. The same `idempotency_key` by the same user gives the first
-    answer again. Raises `Denied`, `Invalid` (`vm-name`, `no-template-fits`, `template-does-not-fit`,
-    `values-missing`), `Conflict` (`vm-name-taken`, `quota-exceeded`, `network-full`, `idempotency-key-reused`).
+    Without `template` the newest available one that the shielding data trusts is taken. The same `idempotency_key` by
+    the same user gives the first answer again. Raises `Denied`, `Invalid` (`vm-name`, `for-existing-vms`,
+    `no-template-fits`, `template-does-not-fit`, `values-missing`), `Conflict`
+    (`vm-name-taken`, `quota-exceeded`, `network-full`, `idempotency-key-reused`).
     """
     require(decide_create(actor, subscription))
     fingerprint = _fingerprint(subscription, name, shielding_data, network, template)
@@ -62,8 +63,8 @@ def create_vm(
         if idempotency_key and (earlier := _earlier(actor, idempotency_key, fingerprint)):
             return earlier
         _check_name(subscription, name)
+        _check_kind(shielding_data)
         chosen = _template_for(shielding_data, template)
-        _check_values(shielding_data)
         plan = subscription.plan
         require_quota(subscription, vcpus=plan.vm_vcpus, memory_mib=plan.vm_memory_mib)
         vm = VirtualMachine(
@@ -103,9 +104,12 @@ def retry_vm(actor: Actor, *, vm: VirtualMachine) -> Started:
 
 
 def begin_creation(actor: Actor, vm: VirtualMachine) -> Job:
-    """Reserve and start the job for a VM that is in state creating, in the caller's transaction."""
+    """Reserve and start the job for a VM that is in state creating, in the caller's transaction.
+
+    Raises `Invalid` (`values-missing`), `Conflict` (`network-full`, `ports-exhausted`).
+    """
     # The host takes this file and no later one, so who can open the VM is decided now.
-    vm.shielding_data.refresh_from_db(fields=["blob", "guardians", "guardian_pairs"])
+    vm.shielding_data.refresh_from_db(fields=["blob", "guardians", "guardian_pairs", "substitution_strings"])
     vm.guardians, vm.guardian_pairs = vm.shielding_data.guardians, vm.shielding_data.guardian_pairs
     vm.placement = placements.reserve(
         vm.pk,
@@ -116,8 +120,9 @@ def begin_creation(actor: Actor, vm: VirtualMachine) -> Job:
         network=vm.network,
         vcpus=vm.vcpus,
         memory_mib=vm.memory_mib,
-        specialization=_own_values(vm.name),
+        specialization={"@ComputerName@": vm.name, "@TimeZone@": "Etc/UTC"},
     )
+    _check_values(vm.shielding_data, vm.placement.specialization)
     job = new_job(actor, vm, CREATE_VM)
     vm.job_id = job.pk
     vm.save(update_fields=["placement", "job_id", "guardians", "guardian_pairs"])
@@ -145,6 +150,29 @@ def _check_name(subscription: Subscription, name: str) -> None:
         raise Conflict("vm-name-taken", f"There is a virtual machine named {name} already.", "Choose another name.")
 
 
+def _check_kind(data: ShieldingData) -> None:
+    if data.kind == ShieldingDataKind.FOR_EXISTING_VMS:
+        raise Invalid(
+            "for-existing-vms",
+            f"{data.name} is for virtual machines that exist already; none can be created from it.",
+            "Choose shielding data for shielded templates, or make one with gf pdk new.",
+            fields={"shielding_data": "It is for virtual machines that exist already."},
+        )
+
+
+def _check_values(data: ShieldingData, given: Mapping[str, str]) -> None:
+    """Refuse by name what the host would find missing much later. A file of Version 1 does not say what it needs."""
+    missing = missing_values(data.substitution_strings or (), given)
+    if missing:
+        names = ", ".join(missing)
+        raise Invalid(
+            "values-missing",
+            f"The answer file in {data.name} asks for {names}, for which this fabric has no value.",
+            "Make shielding data whose answer file has fixed values there (gf answer-file check).",
+            fields={"shielding_data": f"This fabric has no value for {names}."},
+        )
+
+
 def _template_for(data: ShieldingData, asked: TemplateDisk | None) -> TemplateDisk:
     if asked is None:
         chosen = newest_fitting(data)
@@ -167,24 +195,6 @@ def _template_for(data: ShieldingData, asked: TemplateDisk | None) -> TemplateDi
             fields={"template": answer.reason},
         )
     return asked
-
-
-def _own_values(name: str) -> dict[str, str]:
-    """The specialization values of a VM that do not come from its network."""
-    return {"@ComputerName@": name, "@TimeZone@": "Etc/UTC"}
-
-
-def _check_values(data: ShieldingData) -> None:
-    """Files of Version 1 do not say what they ask for; of these the host finds out."""
-    missing = missing_values(data.substitution_strings or (), {*_own_values(""), *placements.NETWORK_VALUES})
-    if missing:
-        names = ", ".join(missing)
-        raise Invalid(
-            "values-missing",
-            f"The answer file in {data.name} asks for {names}, which this fabric gives no virtual machine.",
-            "Make the shielding data anew with fixed values there: gf answer-file check tells what a file asks for.",
-            fields={"shielding_data": f"It asks for values that this fabric does not give: {names}."},
-        )
 
 
 def _fingerprint(

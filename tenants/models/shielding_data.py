@@ -10,11 +10,11 @@ from portal.kernel.ids import new_id
 from tenants.models.plan import Subscription
 
 
-class FileUse(models.TextChoices):
-    """The two kinds of shielding data."""
+class ShieldingDataKind(models.TextChoices):
+    """What a file is for, as it says itself (`fabric.shielding.pdk.PdkType`)."""
 
-    TEMPLATES = "shielded-templates", "For shielded templates"
-    EXISTING = "existing-vms", "For existing VMs"
+    FOR_SHIELDED_TEMPLATES = "ForShieldedTemplates", "For shielded templates"
+    FOR_EXISTING_VMS = "ForExistingVirtualMachines", "For existing VMs"
 
 
 class ShieldingDataQuerySet(models.QuerySet["ShieldingData"]):
@@ -37,6 +37,9 @@ class ShieldingData(models.Model):
     name = models.CharField(max_length=63)
     description = models.CharField(max_length=500, blank=True)
     blob = models.ForeignKey(LibraryBlob, on_delete=models.PROTECT, related_name="+")
+    kind = models.CharField(
+        max_length=32, choices=ShieldingDataKind.choices, default=ShieldingDataKind.FOR_SHIELDED_TEMPLATES
+    )
     policy = models.CharField(max_length=32)
     owner_name = models.CharField(max_length=200, blank=True)
     owner_fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the owner's signing certificate.")
@@ -44,10 +47,9 @@ class ShieldingData(models.Model):
     guardian_pairs = models.TextField(blank=True, default="", help_text="The guardians' pairs, for comparing in SQL.")
     qualifiers = models.JSONField(help_text="[{disk_name, version, rule, signer_fingerprint}].")
     substitution_strings = models.JSONField(
-        null=True,
-        blank=True,
-        help_text="The values that its answer file asks for, by name; null in files of Version 1.",
+        null=True, default=None, help_text="Values its answer file asks for; null: the file does not say."
     )
+    escrows_recovery_key = models.BooleanField(default=False, help_text="Whether its owner wants a key of each disk.")
     uploaded_by = models.CharField(max_length=150)
     uploaded_at = models.DateTimeField(auto_now_add=True)
 
@@ -62,8 +64,3 @@ class ShieldingData(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-    @property
-    def use(self) -> FileUse:
-        """What it is for: a file for template disks names those it trusts, one for existing VMs names none."""
-        return FileUse.TEMPLATES if self.qualifiers else FileUse.EXISTING

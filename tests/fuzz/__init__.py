@@ -29,5 +29,8 @@ HARNESSES: Final = (
     "state_files",
     "token_keys",
     "rollover_bundles",
+    "shielding_data",
+    "recovery_keys",
+    "answer_files",
 )
 """One module per family of parsers; each has ``check(data)``, which raises for what must not happen."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 CORPUS: Final = Path(__file__).parent / "corpus"
-_INSTRUMENTED: Final = ("hgs", "tenants", "asn1crypto")
+_INSTRUMENTED: Final = ("hgs", "fabric", "tenants", "asn1crypto")
 
 
 def run(name: str) -> None:

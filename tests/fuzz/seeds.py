@@ -46,6 +46,7 @@ from tenants.rollover.bundle import Bundle, BundleItem, BundleKind, ObjectKind, 
 from tests.fuzz.account_data import account_data
 from tests.fuzz.harness import CORPUS
 from tests.fuzz.log_bundles import LOG, members
+from tests.fuzz.shielding_seeds import answer_files, recovery_keys, shielding_data
 from tests.fuzz.token_keys import LABEL
 from tests.hgs.attestation.boots import Boot, identity_record
 from tests.hgs.attestation.tpm_hosts import AK_ATTRIBUTES, Manufacturer, PythonTpm, rsa_public
@@ -352,6 +353,9 @@ SEEDS = (
     state_files,
     token_keys,
     rollover_bundles,
+    shielding_data,
+    recovery_keys,
+    answer_files,
 )
 
 if __name__ == "__main__":

@@ -11,18 +11,21 @@ import pytest
 from fabric.commands.templates import publish_template, retire_template, unretire_template
 from fabric.disks.blocks import HASH_LENGTH
 from fabric.disks.catalog import Catalog, Role, Volume, sign_catalog
-from fabric.models import LibraryBlob, TemplateDisk
+from fabric.models import LibraryBlob, Placement, TemplateDisk
 from fabric.selectors import guardian
-from fabric.shielding.pdk import Policy, ShieldingSecrets, write_pdk
+from fabric.shielding.pdk import PdkType, Policy, RecoveryKey, ShieldingSecrets, write_pdk
 from fabric.shielding.viq import VersionRule, VolumeIdQualifier
 from hgs.keyprotection.guardian import GuardianKeys
 from hgs.keyprotection.metadata import serialise_metadata
+from hgs.keyprotection.secret import Secret
 from portal.kernel.errors import Conflict, Denied, Invalid, Unavailable
 from tenants.commands.shielding_data import remove_shielding_data, upload_shielding_data
+from tenants.commands.virtual_machines import Started, create_vm
 from tenants.matching import fit, newest_fitting
-from tenants.models import ShieldingData
+from tenants.models import ShieldingData, ShieldingDataKind, VirtualMachine
 from tests.cast import Cast
 from tests.fabric.shielding.test_pdk import ANSWER, CANARY, FILES
+from tests.fabric.shielding.test_pdk_versions import first_version
 from tests.hgs.keyprotection.guardians import branch, communications, counted_random, keys_of, lab, owner
 
 DISK = b"vhdxfile and what follows"
@@ -157,3 +160,81 @@ def test_a_disk_without_a_gpt_is_refused_and_not_kept(cast: Cast) -> None:
 def test_a_tenant_publishes_nothing(cast: Cast) -> None:
     with pytest.raises(Denied):
         publish_template(cast.as_owner, catalog=catalog(), disk=[DISK])
+
+
+def made(kind: PdkType, answers: ShieldingSecrets, seed: str) -> bytes:
+    signer = bytes.fromhex(keys_of("publisher").guardian.fingerprint)
+    trusted = VolumeIdQualifier("Debian 12", signer, "1.0.0.0", VersionRule.EQUALS)
+    qualifiers = [trusted] if kind is PdkType.FOR_SHIELDED_TEMPLATES else []
+    return write_pdk(
+        owner(), [lab().guardian], Policy.SHIELDED, qualifiers, answers, counted_random(seed), kind=kind,
+        recovery_key=RecoveryKey.NONE,
+    )  # fmt: skip
+
+
+def asking_for(*keys: str) -> ShieldingSecrets:
+    text = "".join(f'{key}="{value}"\n' for key, value in zip(keys[::2], keys[1::2], strict=True))
+    return ShieldingSecrets(Secret(text.encode()))
+
+
+def create(cast: Cast, data: ShieldingData, name: str = "web01") -> Started:
+    return create_vm(
+        cast.as_owner, subscription=cast.subscription, name=name, shielding_data=data, network=cast.network
+    )  # fmt: skip
+
+
+def publish(cast: Cast) -> None:
+    publish_template(cast.as_admin, catalog=catalog(), disk=[DISK])
+
+
+def test_type_values_and_wish_are_kept_as_the_file_says_them(cast: Cast) -> None:
+    with hgs_is(lab()):
+        new = upload(cast, pdk(lab()))
+        old = upload(cast, first_version(), "old")
+        existing = upload(cast, made(PdkType.FOR_EXISTING_VMS, ShieldingSecrets(Secret(b"")), "existing"), "existing")
+    assert new.kind == ShieldingDataKind.FOR_SHIELDED_TEMPLATES
+    assert "@TimeZone@" in new.substitution_strings
+    assert new.escrows_recovery_key
+    assert (old.substitution_strings, old.escrows_recovery_key) == (None, False)
+    assert existing.kind == ShieldingDataKind.FOR_EXISTING_VMS
+    assert existing.substitution_strings == []
+
+
+def test_a_file_for_existing_vms_fits_no_template_and_creates_no_vm(cast: Cast) -> None:
+    with hgs_is(lab()):
+        data = upload(cast, made(PdkType.FOR_EXISTING_VMS, ShieldingSecrets(Secret(b"")), "existing"))
+    publish(cast)
+    answer = fit(data, TemplateDisk.objects.get())
+    assert not answer.fits
+    assert "exist already" in answer.reason
+    with pytest.raises(Invalid) as refused:
+        create(cast, data)
+    assert refused.value.code == "for-existing-vms"
+    assert not VirtualMachine.objects.exists()
+
+
+def test_a_value_that_this_fabric_does_not_give_is_named_before_any_work(cast: Cast) -> None:
+    needing = asking_for("GF_COMPUTER_NAME", "@ComputerName@", "GF_IP6_ADDRESS", "@IP6Addr-1@")
+    with hgs_is(lab()):
+        data = upload(cast, made(PdkType.FOR_SHIELDED_TEMPLATES, needing, "needing"))
+    publish(cast)
+    with pytest.raises(Invalid) as refused:
+        create(cast, data)
+    assert refused.value.code == "values-missing"
+    assert "@IP6Addr-1@" in refused.value.message
+    assert "@ComputerName@" not in refused.value.message
+    assert not VirtualMachine.objects.exists()
+    assert not Placement.objects.exists()
+
+
+def test_a_file_whose_values_the_fabric_gives_creates_a_vm(cast: Cast) -> None:
+    with hgs_is(lab()):
+        data = upload(cast, pdk(lab()))
+        old = ShieldingData.objects.create(
+            subscription=cast.subscription, name="old", blob=data.blob, policy=data.policy, guardians=data.guardians,
+            owner_fingerprint=data.owner_fingerprint, qualifiers=data.qualifiers, uploaded_by="x",
+        )  # fmt: skip
+    publish(cast)
+    cast.host  # noqa: B018
+    assert create(cast, data).vm.pk
+    assert create(cast, old, "web02").vm.pk

@@ -314,22 +314,3 @@ def test_a_vm_without_any_fit_host_waits_and_then_fails_with_each_reason(cast: C
     assert started.job.state == JobState.FAILED
     assert "hv02: HGS refused its attestation" in started.job.error_message
     assert "hv03: it has never reported" in started.job.error_message
-
-
-def test_a_value_that_this_fabric_does_not_give_is_named_before_anything_is_done(cast: Cast) -> None:
-    cast.shielding_data.substitution_strings = ["@ComputerName@", "@IP4Addr-1@", "@IP6Addr-1@", "@ProductKey@"]
-    cast.shielding_data.save()
-    with pytest.raises(Invalid, match="@IP6Addr-1@, @ProductKey@") as refused:
-        create(cast)
-    assert refused.value.code == "values-missing"
-    assert not VirtualMachine.objects.exists()
-
-
-def test_every_value_that_is_promised_is_given(cast: Cast) -> None:
-    from fabric.commands import placements
-
-    cast.shielding_data.substitution_strings = sorted({"@ComputerName@", "@TimeZone@", *placements.NETWORK_VALUES})
-    cast.shielding_data.save()
-    started = create(cast)
-    assert started.vm.placement is not None
-    assert set(started.vm.placement.specialization) == set(cast.shielding_data.substitution_strings)

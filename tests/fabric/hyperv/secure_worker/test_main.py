@@ -20,16 +20,19 @@ from hgs.keyprotection.secret import Secret
 from tests.fabric.hyperv.secure_worker.conftest import quiet
 
 
-class _OfOthers(ShieldingSecrets):
+class ForeignSecrets(ShieldingSecrets):
+    """Content that our own tools refuse to make, as somebody else's may; the file declares nothing of it."""
+
+    __slots__ = ()
+
     @property
     def substitution_strings(self) -> tuple[str, ...]:
-        """Declares none, whatever is in it."""
         return ()
 
 
 def content_of_others(answer_file: str, files: dict[str, Secret] | None = None) -> ShieldingSecrets:
-    """Content that our own tools refuse to make, as somebody else's may."""
-    secrets = _OfOthers(Secret(b'GF_COMPUTER_NAME="web"\n'))
+    """Content of that kind."""
+    secrets = ForeignSecrets(Secret(b'GF_COMPUTER_NAME="web"\n'))
     object.__setattr__(secrets, "answer_file", Secret(answer_file.encode()))
     object.__setattr__(secrets, "other_files", files or {})
     return secrets

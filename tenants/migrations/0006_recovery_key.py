@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tenants', '0004_guardians_of_earlier_rows'),
+        ('tenants', '0005_shielding_data_says'),
     ]
 
     operations = [
