@@ -157,7 +157,7 @@ def test_a_hosts_token_is_shown_once_and_kept_out_of_caches(cast: Cast, client: 
 def test_the_list_of_files_says_what_each_trusts_fits_and_made(cast: Cast, client: Client) -> None:
     vm_of(cast)
     make_template(version="0.9.0.0")
-    make_shielding_data(cast.subscription, "old", qualifiers=[])
+    make_shielding_data(cast.subscription, "old", qualifiers=[], kind="ForExistingVirtualMachines")
     client.force_login(cast.owner)
     page = client.get(reverse("tenants:shielding-data")).content.decode()
     for text in ("debian, 1.0.0.0 or newer", "debian 1.0.0.0", "web01", "Existing VMs", "Current", "Shielded"):
