@@ -58,7 +58,7 @@ class ShieldingDataTable(BaseTable):
     )
     kind = tables.Column(verbose_name="Type")
     policy = StatusColumn(of=lambda data: statuses.protection(data.policy), accessor="policy")
-    use = tables.Column(accessor="use__label", verbose_name="For", orderable=False)
+    use = tables.Column(accessor="kind", verbose_name="For", orderable=False)
     guardian = StatusColumn(of=lambda data: statuses.guardian(data.outdated), order_by="outdated")
     trusts = ListColumn()
     fits = ListColumn(verbose_name="Fits here")
