@@ -162,6 +162,7 @@ def _open(folder: Path, name: str) -> Signer:
 
 
 def _in_token(path: Path, certificate: Path) -> Signer:
+    _check_private(path)  # it names a program that the worker loads
     try:
         said = tomllib.loads(path.read_text(encoding="utf-8"))
         module, key, pin_file = (Path(said["module"]), str(said["key"]), Path(said["pin-file"]))

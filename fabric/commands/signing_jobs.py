@@ -8,6 +8,7 @@ cancelled it, stops the work at its next report.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -27,7 +28,7 @@ from fabric.models import TemplateDisk, TemplateSigning
 from fabric.publishing.conversion import convert_watched
 from fabric.publishing.errors import PublishingError
 from fabric.publishing.findings import find_out, refusal
-from fabric.publishing.images import Container, check_image, container_of
+from fabric.publishing.images import Container, check_image, container_of, require_room
 from fabric.publishing.pace import Pace
 from fabric.publishing.signing import ToSign, sign_template
 from fabric.signers import open_signer
@@ -58,7 +59,7 @@ def inspect(job_id: UUID, signing_id: UUID) -> None:
         seen = Seen.of(source)
         with signing_work.inspection(signing.pk, source) as disk:
             found = _findings(disk, signing)
-        found["seen"] = [seen.size, seen.modified_ns]
+        found["seen"] = list(astuple(seen))
         kept = TemplateSigning.objects.filter(pk=signing.pk, inspection_job=job_id)
         kept.update(inspection=found)
         jobs.succeed(job_id)
@@ -100,9 +101,10 @@ def _publishable(job_id: UUID, folder: Path, link: Path, seen: Seen) -> Path:
     container = container_of(link)
     if container in (Container.RAW, Container.VHDX):
         return link
-    check_image(link, container)
+    length = check_image(link, container)
     target = signing_work.converted_of(folder, link.resolve(), seen)
     if not target.exists():
+        require_room(folder, length)
         convert_watched(link, target, container, lambda percent: _progress(job_id, "convert", min(percent, 99)))
     _progress(job_id, "convert", 100)
     return target

@@ -23,12 +23,15 @@ class Seen:
 
     size: int
     modified_ns: int
+    changed_ns: int
+    device: int
+    inode: int
 
     @classmethod
     def of(cls, path: Path) -> "Seen":
         """Raises OSError."""
         status = path.stat()
-        return cls(status.st_size, status.st_mtime_ns)
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino)
 
 
 def source_of(signing: TemplateSigning) -> Path:

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Final
 
 from fabric.disks.errors import FileSystemError
@@ -233,7 +234,8 @@ class Ext4:
                 "The file system keeps small folders inside inodes, which is not supported.",
                 "Make it without the feature inline_data.",
             )
-        found = [block + index for _, block, count in self._extents_of(folder) for index in range(count)]
+        blocks = (block + index for _, block, count in self._extents_of(folder) for index in range(count))
+        found = list(islice(blocks, _FOLDER_BLOCKS_MAX + 1))
         if len(found) > _FOLDER_BLOCKS_MAX:
             raise _damaged("a folder on it is too large")
         return found
@@ -257,11 +259,11 @@ class Ext4:
         level = [inode.block]
         found: list[int] = []
         for _ in range(_DEPTH_MAX):
-            below = [block for node in level for block in self._children(node)]
+            below = list(islice((block for node in level for block in self._children(node)), _FOLDER_BLOCKS_MAX + 1))
             if not below:
                 return found
             found += below
-            if len(found) > _FOLDER_BLOCKS_MAX:
+            if len(found) > _FOLDER_BLOCKS_MAX or len(set(found)) != len(found):
                 break
             level = [self._block(block) for block in below]
         raise _damaged("the tree of a file's extents is too deep")

@@ -117,7 +117,7 @@ def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def _around(extent: Extent, holes: list[tuple[int, int]]) -> Iterator[Extent]:
     at, end = extent.place, extent.place + extent.length
-    for begin, until in holes[max(bisect_right(holes, (at, at)) - 1, 0) :]:
+    for begin, until in islice(holes, max(bisect_right(holes, (at, at)) - 1, 0), None):
         if begin >= end:
             break
         if begin > at:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -19,7 +20,9 @@ from fabric.publishing.errors import PublishingError
 from fabric.publishing.tools import run
 
 _VHD_FOOTER: Final = b"conectix"
-_LENGTH_MAX: Final = 2**41
+_LENGTH_MAX: Final = 129 * 1024**3
+"""A catalog covers volumes of up to 128 GiB."""
+_RESERVE: Final = 1024**3
 _QCOW2_HEADER: Final = struct.Struct(">4sIQ56xQ")
 """Magic, version, offset of the backing file's name, and, from version 3 on, incompatible features."""
 _QCOW2_DATA_FILE: Final = 1 << 2
@@ -64,6 +67,7 @@ def open_image(path: Path) -> Iterator[OpenDisk]:
     length = check_image(path, container)
     extents = _extents(path, container)
     if extents is None:
+        require_room(path.parent, length)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".unpacked-") as name:
             raw = Path(name) / "disk.raw"
             run(["qemu-img", "convert", "-q", "-f", container, "-O", "raw", path, raw])
@@ -149,3 +153,12 @@ def _layout(length: int, extents: list[Extent], file_length: int) -> DiskLayout:
 
 def _json(command: list[str | Path]) -> Any:
     return json.loads(run(command))
+
+
+def require_room(folder: Path, length: int) -> None:
+    """Raise `PublishingError` unless a disk of that length fits there: a small image may hold a large one."""
+    free = shutil.disk_usage(folder).free
+    if free < length + _RESERVE:
+        raise PublishingError(
+            "no-room", f"To unpack the image takes {length // 1024**2} MiB, and there is no room for it.", "Free some."
+        )

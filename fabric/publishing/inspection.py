@@ -90,11 +90,11 @@ def check_place(table: PartitionTable, offset: int, length: int) -> None:
             "Another partition lies behind the operating system's, which must be the last one: hosts enlarge it.",
             "Remove or move the partition behind it, for example a recovery partition.",
         )
-    if length % _SECTOR:
+    if length % _SECTOR or offset % _SECTOR:
         raise PublishingError(
             "os-partition-length",
-            f"The operating system partition has {length} bytes, which is no multiple of {_SECTOR}.",
-            "Align its end to 1 MiB.",
+            f"The operating system partition does not begin and end at multiples of {_SECTOR} bytes.",
+            "Align its beginning and its end to 1 MiB.",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Final
 from uuid import UUID
 
 from fabric.disks import gpt
@@ -17,6 +18,9 @@ from fabric.hyperv.errors import HostError
 from fabric.hyperv.sector_cipher import SECTOR as SECTOR_LENGTH
 from fabric.hyperv.secure_worker.disk_making import Part
 from hgs.keyprotection.secret import Secret
+
+_RESERVE: Final = 256 * 1024 * 1024
+"""What is left for the other VMs of the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,14 @@ class DiskPlan:
         )
 
     def write_frame(self, target: int) -> None:
-        """Give the open file its length, and write the partition table, which is not copied."""
+        """Give the open file its length, and write the partition table, which is not copied. Raises `HostError`."""
+        room = os.fstatvfs(target)
+        if room.f_bavail * room.f_frsize < self.table.disk_length + _RESERVE:
+            raise HostError(
+                "disk-full",
+                f"The host has no room for a disk of {self.table.disk_length // 1024**2} MiB.",
+                "Free space on the host, or choose another host, then retry.",
+            )
         primary, backup = self.table.serialise()
         os.ftruncate(target, self.table.disk_length)
         os.pwrite(target, primary, 0)
@@ -74,8 +85,10 @@ def _enlarged(table: PartitionTable, new_id: Callable[[], UUID]) -> PartitionTab
     grown = luks.HEADER_LENGTH // SECTOR
     if any(item.first_sector > system.first_sector for item in table.partitions):
         raise HostError("template-layout", "A template's OS partition must be the last one on its disk.")
-    if system.length % SECTOR_LENGTH:
-        raise HostError("template-layout", f"A template's OS partition has a multiple of {SECTOR_LENGTH} bytes.")
+    if system.length % SECTOR_LENGTH or system.offset % SECTOR_LENGTH:
+        raise HostError(
+            "template-layout", f"A template's OS partition begins and ends at multiples of {SECTOR_LENGTH} bytes."
+        )
     partitions = tuple(
         replace(item, unique_id=new_id(), last_sector=item.last_sector + (grown if item is system else 0))
         for item in table.partitions

@@ -14,13 +14,14 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 
+from fabric.disks.blocks import BLOCK_LENGTH
 from fabric.disks.catalog import CATALOG_MAX, Role, SignedCatalog, parse_catalog
 from fabric.disks.efi_image import EfiImage, parse_efi_image
 from fabric.disks.filesystems import file_system_of
-from fabric.disks.gpt import EFI_SYSTEM, PartitionTable
 from fabric.disks.reading import OpenDisk, open_disk
 from fabric.hyperv import boot_measurement, luks, secure_boot, vm_folder, vm_state, vtpm
 from fabric.hyperv.errors import HostError
+from fabric.hyperv.memory_files import memory_file, open_path
 from fabric.hyperv.sector_cipher import KEY_LENGTH
 from fabric.hyperv.secure_worker.disk_making import CHUNK, make_disk, patch
 from fabric.hyperv.secure_worker.disk_plan import DiskPlan, plan_disk
@@ -54,8 +55,9 @@ def provision(order: ProvisionOrder, release: Release, progress: Progress) -> di
     with _disk(order) as disk, _virtual_tpm(order, vtpm_key):
         plan = plan_disk(disk, catalog, uuid.uuid4)
         _make(order, plan, disk, catalog, passphrases, files, progress)
+        program = _boot_program(VerifiedVolume(disk, catalog.catalog.volume(Role.EFI_SYSTEM)))
     progress("seal", 0, "Sealing the key into the virtual TPM")
-    _seal(order, catalog, plan.table, vtpm_key, passphrase)
+    _seal(order, catalog, program, vtpm_key, passphrase)
     state = vm_state.protect(order.spec.id, released.egress_protector, released.egress, vtpm_key, os.urandom)
     write_whole(order.folder / vm_folder.STATE, state.serialise())
     facts = _public_facts(pdk, catalog, secrets)
@@ -133,23 +135,26 @@ def _virtual_tpm(order: ProvisionOrder, key: Secret) -> Iterator[None]:
 
 
 def _seal(
-    order: ProvisionOrder, catalog: SignedCatalog, table: PartitionTable, vtpm_key: Secret, passphrase: Secret
+    order: ProvisionOrder, catalog: SignedCatalog, program: EfiImage, vtpm_key: Secret, passphrase: Secret
 ) -> None:
     folder = order.folder
     platform = secure_boot.throwaway_platform_certificate(order.spec.id, datetime.now(UTC))
     variables = secure_boot.variables_for(catalog.catalog.boot_certificate, platform)
     secure_boot.write_variable_store(variables, folder / vm_folder.VARIABLES)
-    program = _boot_program(folder / vm_folder.DISK, table)
     policy = boot_measurement.pcr_policy(boot_measurement.predict(program, variables))
     with vtpm.running(folder / vm_folder.VTPM, vtpm_key) as tpm:
         vtpm.seal(tpm, passphrase, policy)
 
 
-def _boot_program(disk: Path, table: PartitionTable) -> EfiImage:
-    """From the VM's own disk, which was written with the bytes that were verified."""
-    efi = table.of_type(EFI_SYSTEM)[0]
-    command = ["mcopy", "-n", "-i", f"{disk}@@{efi.offset}", "::/EFI/BOOT/BOOTX64.EFI", "-"]
-    return parse_efi_image(run_tool(command).stdout)
+def _boot_program(efi: VerifiedVolume) -> EfiImage:
+    """Of bytes that are verified as they are read: what the key is sealed to must not come from a file of the host."""
+    with memory_file("efi-system", length=efi.length) as volume:
+        for start in range(0, efi.length, BLOCK_LENGTH):
+            block = efi.read(start, BLOCK_LENGTH)
+            if block.strip(b"\0"):
+                os.pwrite(volume, block, start)
+        command = ["mcopy", "-n", "-i", open_path(volume), "::/EFI/BOOT/BOOTX64.EFI", "-"]
+        return parse_efi_image(run_tool(command, keep=(volume,)).stdout)
 
 
 def _public_facts(pdk: Pdk, catalog: SignedCatalog, secrets: ShieldingSecrets) -> dict[str, object]:

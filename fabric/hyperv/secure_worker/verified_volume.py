@@ -22,6 +22,11 @@ class VerifiedVolume:
         self._volume = volume
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
 
+    @property
+    def length(self) -> int:
+        """Bytes of the volume."""
+        return self._volume.length
+
     def read(self, offset: int, length: int) -> bytes:
         """Bytes of the volume, less at its end. Raises `DiskChanged`."""
         end = min(offset + length, self._volume.length)

@@ -1,6 +1,7 @@
 """Of an ext4 file system, what is found and what is named as needed for writing agrees with e2fsprogs."""
 
 import os
+import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -146,3 +147,21 @@ def signature(at: int, value: bytes) -> Callable[[int, int], bytes]:
 )
 def test_other_file_systems_are_told_too(at: int, value: bytes, kind: FileSystem | None) -> None:
     assert file_system_of(signature(at, value)) is kind
+
+
+def test_a_tree_that_names_one_block_again_and_again_is_refused_at_once(volume: Path) -> None:
+    """Each node may name hundreds; followed blindly, two blocks would become thousands of millions."""
+    found = of(volume.read_bytes())
+    many = found.find("/many")
+    assert many
+    block = next(iter(found._blocks_of(many)))
+    data = bytearray(volume.read_bytes())
+    size = found.block_size
+    entries = (size - 12) // 12
+    node = struct.pack("<HHHHI", 0xF30A, entries, entries, 1, 0)
+    data[block * size : (block + 1) * size] = (node + struct.pack("<IIHH", 0, block, 0, 0) * entries).ljust(size, b"\0")
+    root = struct.pack("<HHHHI", 0xF30A, 4, 4, 2, 0) + struct.pack("<IIHH", 0, block, 0, 0) * 4
+    inode = found._inode_offset(many.number)
+    data[inode + 0x28 : inode + 0x64] = root
+    with pytest.raises(FileSystemError, match="too deep"):
+        list(of(bytes(data)).needed_for(["/many"], 1))

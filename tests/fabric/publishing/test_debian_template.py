@@ -128,7 +128,7 @@ def test_a_volume_too_small_for_its_packages_is_said_and_the_way_out(tmp_path: P
 
 
 def test_a_missing_tool_is_named_with_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tools, "_PATH", str(tmp_path))
+    monkeypatch.setattr(tools, "PATH", str(tmp_path))
     with pytest.raises(PublishingError) as caught:
         debian_system.debian_system(tmp_path, Archive("bookworm", ()), (), refresh=False)
     assert caught.value.advice == "Install the package mmdebstrap."

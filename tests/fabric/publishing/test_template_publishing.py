@@ -52,23 +52,6 @@ def invoke(*arguments: Any) -> str:
     return done.output
 
 
-def test_a_disk_and_its_catalog_are_uploaded(portal: Any, catalog: bytes, tmp_path: Path) -> None:
-    (tmp_path / "t.vsc").write_bytes(catalog)
-    (tmp_path / "t.vhdx").write_bytes(b"vhdxfile and more")
-    seen: list[httpx2.Request] = []
-
-    def reply(request: httpx2.Request) -> httpx2.Response:
-        request.read()
-        seen.append(request)
-        return httpx2.Response(201, json=ROW)
-
-    portal(reply)
-    assert "My template" in invoke("publish", tmp_path / "t.vhdx", "--catalog", tmp_path / "t.vsc")
-    assert (seen[0].method, seen[0].url.path) == ("POST", "/api/v1/template-disks/")
-    assert b"vhdxfile and more" in seen[0].content
-    assert catalog in seen[0].content
-
-
 def test_templates_are_listed(portal: Any) -> None:
     portal(lambda _request: httpx2.Response(200, json={"results": [ROW], "next": None}))
     assert "My template" in invoke("list")

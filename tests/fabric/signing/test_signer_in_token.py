@@ -53,7 +53,9 @@ def pin_file(folders: Path, made_token: Token, template_key_uri: str) -> Path:
     place, pin = folders / "signers", folders / "pin"
     (place / f"{SIGNER}.key").unlink()
     (place / f"{SIGNER}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (place / f"{SIGNER}.token").write_text(f'module = "{MODULE}"\nkey = "{template_key_uri}"\npin-file = "{pin}"\n')
+    named = place / f"{SIGNER}.token"
+    named.write_text(f'module = "{MODULE}"\nkey = "{template_key_uri}"\npin-file = "{pin}"\n')
+    named.chmod(0o600)
     pin.touch(mode=0o600)
     pin.write_text(PIN + "\n")
     return pin

@@ -80,7 +80,9 @@ def test_a_key_of_another_certificate_is_refused_before_any_work(folders: Path) 
 )
 def test_a_token_file_that_does_not_say_all_is_refused(folders: Path, text: str) -> None:
     (folders / f"signers/{SIGNER}.key").unlink()
-    (folders / f"signers/{SIGNER}.token").write_text(text)
+    named = folders / f"signers/{SIGNER}.token"
+    named.write_text(text)
+    named.chmod(0o600)
     assert configured_signers(timezone.now())[0].kind == "token, by PKCS #11"
     with pytest.raises(PublishingError, match="module, key and pin-file"):
         open_signer(SIGNER, fingerprint(folders))

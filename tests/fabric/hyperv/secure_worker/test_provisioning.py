@@ -7,6 +7,7 @@ import queue
 import shutil
 import subprocess
 import threading
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,14 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from fabric.disks.catalog import Role
+from fabric.disks.errors import DiskChanged
+from fabric.disks.reading import open_disk
 from fabric.hyperv import sector_cipher, vm_folder, vm_state
 from fabric.hyperv.errors import HostError
+from fabric.hyperv.secure_worker import provisioning
 from fabric.hyperv.secure_worker.client import SecureWorkerFailed
+from fabric.hyperv.secure_worker.disk_plan import plan_disk
+from fabric.hyperv.secure_worker.verified_volume import VerifiedVolume
 from fabric.hyperv.spec import VmSpec
 from fabric.hyperv.virtual_machines import VirtualMachines
 from fabric.publishing.signing import read_partition_table
@@ -278,3 +284,30 @@ def test_the_payload_is_what_dm_crypt_expects() -> None:
     tweak = (16).to_bytes(16, "little")
     sector = Cipher(algorithms.AES(key.reveal()), modes.XTS(tweak)).decryptor().update(payload[8192:12288])
     assert sector == plain[8192:]
+
+
+def test_the_key_is_sealed_to_the_verified_boot_program_whatever_lies_on_the_hosts_disk(
+    small_template: Any, tmp_path: Path
+) -> None:
+    """Somebody on the host who changes a file between its hash and its use gets nothing sealed to his own program."""
+    volume = small_template.signed.catalog.volume(Role.EFI_SYSTEM)
+    copy = tmp_path / "template.raw"
+    shutil.copy(small_template.raw, copy)
+    with open_disk(copy) as disk:
+        program = provisioning._boot_program(VerifiedVolume(disk, volume))
+        assert program.contents(".linux") == b"no kernel"
+        subprocess.run(
+            ["mcopy", "-o", "-i", f"{copy}@@{volume.offset}", "/dev/null", "::/EFI/BOOT/BOOTX64.EFI"], check=True
+        )
+        with pytest.raises(DiskChanged, match="EFI system partition"):
+            provisioning._boot_program(VerifiedVolume(disk, volume))
+
+
+def test_a_host_without_room_says_so_before_it_writes(small_template: Any, tmp_path: Path) -> None:
+    with open_disk(small_template.raw) as disk:
+        plan = plan_disk(disk, small_template.signed, uuid.uuid4)
+    huge = replace(plan, table=replace(plan.table, sectors=2**42))
+    with (tmp_path / "disk").open("x+b") as target, pytest.raises(HostError) as caught:
+        huge.write_frame(target.fileno())
+    assert caught.value.code == "disk-full"
+    assert (tmp_path / "disk").stat().st_size == 0
