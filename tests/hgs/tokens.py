@@ -50,9 +50,15 @@ class Token:
         self.manage("--delete-token", "--token", self.label)
 
 
+_made: list[Token] = []
+
+
 @pytest.fixture(scope="session")
 def token_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """SoftHSM's tokens are in a folder of this run; the module reads where when it is loaded."""
+    if _made:  # another module of tests has asked already: one process, one module, one folder
+        yield _made[0].environment
+        return
     folder = tmp_path_factory.mktemp("tokens")
     (folder / "tokens").mkdir()
     (folder / "softhsm2.conf").write_text(f"directories.tokendir = {folder}/tokens\nlog.level = ERROR\n")
@@ -67,9 +73,10 @@ def token_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
 
 @pytest.fixture(scope="session")
 def made_token(token_folder: dict[str, str]) -> Token:
-    token = Token("hgs", token_folder)
-    token.initialise()
-    return token
+    if not _made:
+        _made.append(Token("hgs", token_folder))
+        _made[0].initialise()
+    return _made[0]
 
 
 @pytest.fixture(scope="session")
