@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,8 +72,11 @@ def made(page: Page, fabric: Fabric, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
-def running(page: Page, fabric: Fabric, made: Made) -> str:
-    """The VM `web-offline`, made from the file and running; its page's text."""
+def running(page: Page, fabric: Fabric, made: Made) -> Iterator[str]:
+    """The VM `web-offline`, made from the file and running; its page's text.
+
+    It is removed at the end: its owner's keys are not those that the other tests of this fabric have.
+    """
     page.goto(f"{fabric.portal_url}/shielding-data/new/")
     page.locator("input[type=file]").set_input_files(made.pdk)
     page.locator("#id_name").fill("offline")
@@ -85,7 +89,10 @@ def running(page: Page, fabric: Fabric, made: Made) -> str:
     page.get_by_role("button", name="Create VM").click()
     page.wait_for_url(re.compile(r"/virtual-machines/[0-9a-f-]{36}/"))
     expect(page.locator("#title-status")).to_have_text("Running", timeout=300_000)
-    return page.inner_text("main")
+    yield page.inner_text("main")
+    for words in (("vm", "remove", "web-offline", "--yes", "--wait"), ("shielding-data", "remove", "offline")):
+        removed = fabric.gf("tenant", *words)
+        assert removed.returncode == 0, removed.stderr
 
 
 def test_a_vm_is_made_from_it(running: str) -> None:
