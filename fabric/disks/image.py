@@ -57,7 +57,9 @@ class DiskLayout:
         return sum(extent.length for extent in self.extents)
 
     def is_zero(self, start: int, length: int) -> bool:
-        """Whether all of the range is known zeros."""
+        """Whether all of the range is known zeros, as an empty one is."""
+        if not length:
+            return True
         at = bisect_right(self._starts, start) - 1
         if at >= 0 and self.extents[at].end > start:
             return False
@@ -69,7 +71,7 @@ class DiskLayout:
             raise ValueError("the range does not lie on the disk")
         position, end = start, start + length
         for extent in islice(self.extents, max(bisect_right(self._starts, start) - 1, 0), None):
-            if extent.start >= end:
+            if extent.start >= end or position == end:
                 break
             if extent.end <= position:
                 continue

@@ -68,6 +68,13 @@ def test_extents_that_cannot_be_are_refused(extents: tuple[Extent, ...]) -> None
         DiskLayout(LENGTH, extents)
 
 
+@pytest.mark.parametrize("at", [0, 4, 8, LENGTH])
+def test_an_empty_range_has_no_pieces_and_is_zeros(at: int) -> None:
+    layout = DiskLayout(LENGTH, (Extent(0, 8, 0),))
+    assert layout.is_zero(at, 0)
+    assert list(layout.pieces(at, 0)) == []
+
+
 def test_a_range_beyond_the_disk_is_refused() -> None:
     with pytest.raises(ValueError, match="range"):
         list(DiskLayout(LENGTH, ()).pieces(LENGTH - 1, 2))
