@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, Protocol
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -22,6 +22,7 @@ SPARE: Final = 16
 _UNIT: Final = 512
 _TWEAK: Final = struct.Struct("<QQ")
 _POINTER: Final = ctypes.c_void_p
+_BATCH: Final = 256
 
 
 class SectorCipher(Protocol):
@@ -62,18 +63,24 @@ class PortableCipher:
 
 
 class LibcryptoCipher:
-    """By libcrypto, with one context. For one thread."""
+    """By libcrypto, with one context. For one thread.
+
+    A call takes less long than to make its arguments, so that these are made once for each buffer and kept.
+    """
 
     def __init__(self, library: ctypes.PyDLL, volume_key: Secret) -> None:
         self._begin: Any = library.EVP_EncryptInit_ex
-        self._update: Any = library.EVP_EncryptUpdate
+        self._update: Any = library.EVP_Cipher
         self._free: Any = library.EVP_CIPHER_CTX_free
-        self._context = library.EVP_CIPHER_CTX_new()
+        context = library.EVP_CIPHER_CTX_new()
+        self._context = _POINTER(context)
         key = ctypes.create_string_buffer(volume_key.reveal(), KEY_LENGTH)
-        begun = self._begin(self._context, library.EVP_aes_256_xts(), None, ctypes.addressof(key), None)
+        begun = self._begin(self._context, _POINTER(library.EVP_aes_256_xts()), None, key, None)
         ctypes.memset(key, 0, KEY_LENGTH)
-        if not self._context or begun != 1:
+        if not context or begun != 1:
             raise RuntimeError("libcrypto made no context")
+        self._tweaks = (ctypes.c_uint64 * (2 * _BATCH))()
+        self._tweak_pointers = _pointers(ctypes.addressof(self._tweaks), _BATCH, _TWEAK.size)
 
     def __del__(self) -> None:
         self._free(self._context)  # which also wipes the key
@@ -81,20 +88,30 @@ class LibcryptoCipher:
     def encrypt(self, offset: int, plaintext: memoryview, out: memoryview) -> None:
         """As `SectorCipher` says."""
         _check(offset, plaintext, out)
-        count = len(plaintext) // SECTOR
-        tweaks = (ctypes.c_uint64 * (2 * count))()
-        first, step = offset // _UNIT, SECTOR // _UNIT
-        tweaks[0::2] = list(range(first, first + step * count, step))
-        written = ctypes.c_int()
-        source, target, tweak = _address(plaintext), _address(out), ctypes.addressof(tweaks)
-        context, begin, update, length = self._context, self._begin, self._update, ctypes.addressof(written)
-        done = 0
-        for at in range(0, count * SECTOR, SECTOR):
+        source, target, count = _address(plaintext), _address(out), len(plaintext) // SECTOR
+        for first in range(0, count, _BATCH):
+            at = first * SECTOR
+            self._encrypt((offset + at) // _UNIT, source + at, target + at, min(_BATCH, count - first))
+
+    def _encrypt(self, unit: int, source: int, target: int, count: int) -> None:
+        step = SECTOR // _UNIT
+        self._tweaks[0 : 2 * count : 2] = list(range(unit, unit + step * count, step))
+        context, begin, update, done = self._context, self._begin, self._update, 0
+        sectors = zip(self._tweak_pointers, _sectors(source, count), _sectors(target, count), strict=False)
+        for tweak, plain, encrypted in sectors:
             done += begin(context, None, None, None, tweak)
-            done += update(context, target + at, length, source + at, SECTOR)
-            tweak += 16
-        if done != 2 * count:
+            done += update(context, encrypted, plain, SECTOR)
+        if done != (1 + SECTOR) * count:
             raise RuntimeError("libcrypto did not encrypt")
+
+
+def _pointers(address: int, count: int, step: int) -> tuple[ctypes.c_void_p, ...]:
+    return tuple(_POINTER(address + step * index) for index in range(count))
+
+
+@lru_cache(maxsize=32)
+def _sectors(address: int, count: int) -> tuple[ctypes.c_void_p, ...]:
+    return _pointers(address, count, SECTOR)
 
 
 class _Buffer(ctypes.Structure):
@@ -126,8 +143,6 @@ def _libcrypto() -> ctypes.PyDLL | None:
         library.EVP_CIPHER_CTX_new.restype = _POINTER
         library.EVP_aes_256_xts.restype = _POINTER
         library.EVP_CIPHER_CTX_free.argtypes = [_POINTER]
-        library.EVP_EncryptInit_ex.argtypes = [_POINTER] * 5
-        library.EVP_EncryptUpdate.argtypes = [*[_POINTER] * 4, ctypes.c_int]
     except (OSError, AttributeError):
         return None
     return library
