@@ -14,7 +14,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Final
@@ -27,8 +27,11 @@ from fabric.hyperv.sector_cipher import SPARE, sector_cipher
 from hgs.keyprotection.secret import Secret
 
 CHUNK: Final = 4 * BLOCK_LENGTH
+_AT_ONCE: Final = 4
+"""Chunks that a process takes at a time: to hand them over takes time as well."""
 _MOST_PROCESSES: Final = 8
 _PR_SET_PDEATHSIG: Final = 1
+_LARGE_PAGE: Final = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +61,15 @@ class _Maker:
         self._parts = parts
         self._ciphers = [sector_cipher(part.volume_key) if part.volume_key else None for part in parts]
         self._direct = _unbuffered(target)
-        self._plaintext = mmap.mmap(-1, BLOCK_LENGTH)
-        self._written = mmap.mmap(-1, CHUNK + SPARE)  # on pages of its own, as unbuffered writes want it
+        self._plaintext = large_pages(BLOCK_LENGTH)
+        self._written = large_pages(CHUNK + SPARE)
         self._zeros = memoryview(bytes(BLOCK_LENGTH))
 
     def carry_out(self, index: int, at: int) -> bytes:
         """Hash and write one chunk of a part; gives its leaves."""
         part, cipher = self._parts[index], self._ciphers[index]
         length = min(CHUNK, part.length - at)
-        out, leaves = memoryview(self._written), bytearray()
+        out, leaves = self._written, bytearray()
         for begin in range(0, length, BLOCK_LENGTH):
             size = min(BLOCK_LENGTH, length - begin)
             plaintext = self._read(part.start + at + begin, size)
@@ -83,7 +86,7 @@ class _Maker:
         """Into memory of this process first: what is hashed and what is written are the same bytes."""
         if self._disk.layout.is_zero(start, length):
             return self._zeros[:length]
-        block = memoryview(self._plaintext)[:length]
+        block = self._plaintext[:length]
         self._disk.read_into(start, block)
         return block
 
@@ -92,24 +95,26 @@ _maker: _Maker | None = None
 """What this process works with; set in forked processes alone, so that nothing secret passes through a pipe."""
 
 
-def make_disk(
-    disk: OpenDisk, target: int, parts: Sequence[Part], report: Report, meanwhile: Callable[[], None] = lambda: None
-) -> dict[Role, tuple[bytes, ...]]:
-    """Write the parts to the open file `target` (of its full length already); gives each part's leaves.
+@dataclass(frozen=True)
+class Making:
+    """A disk that is being made."""
 
-    `meanwhile` is done once the work has begun, beside it.
-    Raises `HostError` where the machine fails, EOFError and ValueError for a disk shorter than its parts, OSError.
-    """
-    chunks = [(index, at) for index, part in enumerate(parts) for at in range(0, part.length, CHUNK)]
-    total, done = sum(part.length for part in parts), 0
-    leaves: dict[Role, bytearray] = {part.role: bytearray() for part in parts}
-    with _processes(disk, target, parts) as pool:
+    _parts: Sequence[Part]
+    _chunks: Sequence[tuple[int, int]]
+    _coming: Iterator[bytes]
+
+    def leaves(self, report: Report) -> dict[Role, tuple[bytes, ...]]:
+        """Each part's leaves, once all of it is written.
+
+        Raises `HostError` where the machine fails, EOFError and ValueError for a disk shorter than its parts, OSError.
+        """
+        total, done = sum(part.length for part in self._parts), 0
+        leaves: dict[Role, bytearray] = {part.role: bytearray() for part in self._parts}
         try:
-            coming = pool.map(_carry_out, chunks)
-            meanwhile()
-            for (index, at), found in zip(chunks, coming, strict=True):
-                leaves[parts[index].role] += found
-                done += min(CHUNK, parts[index].length - at)
+            for (index, at), found in zip(self._chunks, self._coming, strict=True):
+                part = self._parts[index]
+                leaves[part.role] += found
+                done += min(CHUNK, part.length - at)
                 report(done, total)
         except BrokenProcessPool:
             raise HostError(
@@ -117,7 +122,18 @@ def make_disk(
                 "A process that was making the disk ended early.",
                 "Look whether the machine has enough memory, then retry.",
             ) from None
-    return {role: _split(found) for role, found in leaves.items()}
+        return {role: _split(found) for role, found in leaves.items()}
+
+
+@contextmanager
+def making_disk(disk: OpenDisk, target: int, parts: Sequence[Part]) -> Iterator[Making]:
+    """Write the parts to the open file `target` (of its full length already), beside what the block does meanwhile.
+
+    To leave the block early stops the work.
+    """
+    chunks = [(index, at) for index, part in enumerate(parts) for at in range(0, part.length, CHUNK)]
+    with _processes(disk, target, parts) as pool:
+        yield Making(parts, chunks, pool.map(_carry_out, chunks, chunksize=_AT_ONCE))
 
 
 def _split(leaves: bytearray) -> tuple[bytes, ...]:
@@ -126,14 +142,26 @@ def _split(leaves: bytearray) -> tuple[bytes, ...]:
 
 @contextmanager
 def _processes(disk: OpenDisk, target: int, parts: Sequence[Part]) -> Iterator[ProcessPoolExecutor]:
-    # Twice as many as cores: while one waits for the disk, another computes.
-    count = min(2 * len(os.sched_getaffinity(0)), _MOST_PROCESSES)
+    # More than cores: while some wait for the disk, others compute.
+    count = min(3 * len(os.sched_getaffinity(0)), _MOST_PROCESSES)
     arguments = (disk, target, parts)
     pool = ProcessPoolExecutor(count, mp_context=get_context("fork"), initializer=_begin, initargs=arguments)
     try:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def large_pages(length: int) -> memoryview:
+    """Zeroed memory on as few pages as there can be: a disk takes what lies together in fewer, longer requests.
+
+    Written from ordinary pages, which lie anywhere, the same disk was a quarter slower.
+    """
+    memory = mmap.mmap(-1, length + _LARGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with suppress(OSError):  # a machine may have no such pages
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    begin = -ctypes.addressof(ctypes.c_char.from_buffer(memory)) % _LARGE_PAGE
+    return memoryview(memory)[begin : begin + length]
 
 
 def _unbuffered(target: int) -> int:

@@ -6,8 +6,9 @@ import base64
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from fabric.hyperv import boot_measurement, luks, secure_boot, vm_folder, vm_sta
 from fabric.hyperv.errors import HostError
 from fabric.hyperv.memory_files import memory_file, open_path
 from fabric.hyperv.sector_cipher import KEY_LENGTH
-from fabric.hyperv.secure_worker.disk_making import CHUNK, make_disk, patch
+from fabric.hyperv.secure_worker.disk_making import CHUNK, Part, making_disk, patch
 from fabric.hyperv.secure_worker.disk_plan import DiskPlan, plan_disk
 from fabric.hyperv.secure_worker.file_placing import place_files
 from fabric.hyperv.secure_worker.orders import Progress, ProvisionOrder, Release
@@ -35,37 +36,57 @@ from fabric.hyperv.system_tools import run_tool
 from fabric.shielding.pdk import PDK_MAX, Pdk, ShieldingSecrets, open_pdk, parse_pdk
 from fabric.shielding.recovery import RECOVERY_KEY_SIZE, escrow
 from fabric.shielding.viq import Refused
+from hgs.keyprotection.release import Released
 from hgs.keyprotection.secret import Secret
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """The shielding data in plain."""
+
+    released: Released
+    secrets: ShieldingSecrets
+    files: Mapping[str, Secret]
+
+
 def provision(order: ProvisionOrder, release: Release, progress: Progress) -> dict[str, object]:
-    """Carry out the order; gives the public facts of the new VM. Raises the errors of the packages it uses."""
+    """Carry out the order; gives the public facts of the new VM. Raises the errors of the packages it uses.
+
+    The disk begins to be made before the keys are asked for: it needs none of them, and HGS takes its time. Whoever is
+    refused them gets no disk either.
+    """
     progress("release-keys", 0, "Checking which template disks the shielding data trusts")
     catalog = parse_catalog(_read(order.catalog, CATALOG_MAX)).verify()
     pdk = parse_pdk(_read(order.pdk, PDK_MAX))
     _check_trust(pdk, catalog)
-    progress("release-keys", 30, f"Asking {asked(order)} for the keys")
-    released = roll(pdk.key_protector, order, release)
-    progress("open-shielding-data", 0, "Opening the shielding data")
-    secrets = open_pdk(pdk, released.ingress)
-    files = specialised_files(secrets, order.spec)
     passphrase, vtpm_key = Secret(os.urandom(luks.PASSPHRASE_LENGTH)), Secret(os.urandom(vtpm.KEY_LENGTH))
     recovery_key = Secret(os.urandom(RECOVERY_KEY_SIZE)) if pdk.escrows_recovery_key else None
     passphrases = (passphrase,) if recovery_key is None else (passphrase, recovery_key)
     with _disk(order) as disk, _virtual_tpm(order, vtpm_key):
         plan = plan_disk(disk, catalog, uuid.uuid4)
-        _make(order, plan, disk, catalog, passphrases, files, progress)
+        with _being_made(order, plan, disk, catalog, passphrases) as finish:
+            opened = _open(pdk, order, release, progress)
+            finish(opened.files, progress)
         program = _boot_program(VerifiedVolume(disk, catalog.catalog.volume(Role.EFI_SYSTEM)))
     progress("seal", 0, "Sealing the key into the virtual TPM")
     _seal(order, catalog, program, vtpm_key, passphrase)
+    released = opened.released
     state = vm_state.protect(order.spec.id, released.egress_protector, released.egress, vtpm_key, os.urandom)
     write_whole(order.folder / vm_folder.STATE, state.serialise())
-    facts = _public_facts(pdk, catalog, secrets)
+    facts = _public_facts(pdk, catalog, opened.secrets)
     if recovery_key is not None:
         document = escrow(uuid.UUID(order.spec.id), pdk, released.ingress, recovery_key, os.urandom)
         write_whole(order.folder / vm_folder.RECOVERY_KEY, document)
         facts["recovery_key"] = base64.b64encode(document).decode()
     return facts
+
+
+def _open(pdk: Pdk, order: ProvisionOrder, release: Release, progress: Progress) -> _Opened:
+    progress("release-keys", 30, f"Asking {asked(order)} for the keys")
+    released = roll(pdk.key_protector, order, release)
+    progress("open-shielding-data", 0, "Opening the shielding data")
+    secrets = open_pdk(pdk, released.ingress)
+    return _Opened(released, secrets, specialised_files(secrets, order.spec))
 
 
 @contextmanager
@@ -79,33 +100,42 @@ def _disk(order: ProvisionOrder) -> Iterator[OpenDisk]:
         ) from None
 
 
-def _make(
-    order: ProvisionOrder, plan: DiskPlan, disk: OpenDisk, catalog: SignedCatalog,
-    passphrases: Sequence[Secret], files: Mapping[str, Secret], progress: Progress,
-) -> None:  # fmt: skip
-    """Write the VM's disk: in one pass what was verified, then the files into it. Raises `DiskChanged` and others."""
-    progress("verify-template", 0, "Comparing the template disk with its catalog, and encrypting it")
+Finish = Callable[[Mapping[str, Secret], Progress], None]
+"""Given the files of the shielding data, it waits for the disk, compares it with its catalog and places them there."""
+
+
+@contextmanager
+def _being_made(
+    order: ProvisionOrder, plan: DiskPlan, disk: OpenDisk, catalog: SignedCatalog, passphrases: Sequence[Secret]
+) -> Iterator[Finish]:
+    """The VM's disk comes to be, in one pass that also tells what to verify. What it gives raises `DiskChanged`."""
     volume_key = Secret(os.urandom(KEY_LENGTH))
     parts = plan.parts(volume_key)
     with (order.folder / vm_folder.DISK).open("x+b") as stream:
         target = stream.fileno()
         plan.write_frame(target)
-
-        def write_header() -> None:
+        with making_disk(disk, target, parts) as making:
             os.pwrite(target, luks.format_header(volume_key, *passphrases), plan.system.offset)
 
-        leaves = make_disk(disk, target, parts, partial(_tell_verified, progress), write_header)
-        catalog.check_volumes(leaves)
-        progress("specialise", 0, "Placing the shielding data into the OS volume")
-        system = next(part for part in parts if part.role is Role.OPERATING_SYSTEM)
+            def finish(files: Mapping[str, Secret], progress: Progress) -> None:
+                progress("verify-template", 0, "Comparing the template disk with its catalog, and encrypting it")
+                catalog.check_volumes(making.leaves(partial(_tell_verified, progress)))
+                system = next(part for part in parts if part.role is Role.OPERATING_SYSTEM)
+                _specialise(VerifiedVolume(disk, catalog.catalog.volume(system.role)), target, system, files, progress)
 
-        volume = VerifiedVolume(disk, catalog.catalog.volume(Role.OPERATING_SYSTEM))
-        check_kind(files, file_system_of(volume.read))
-        changes = place_files(volume.read, system.length, files)
-        progress("encrypt", 0, "Encrypting what was placed there")
-        patch(target, system, changes)
-        progress("encrypt", 50, "Waiting until the disk is stored")
-        os.fsync(target)
+            yield finish
+
+
+def _specialise(
+    volume: VerifiedVolume, target: int, system: Part, files: Mapping[str, Secret], progress: Progress
+) -> None:
+    progress("specialise", 0, "Placing the shielding data into the OS volume")
+    check_kind(files, file_system_of(volume.read))
+    changes = place_files(volume.read, system.length, files)
+    progress("encrypt", 0, "Encrypting what was placed there")
+    patch(target, system, changes)
+    progress("encrypt", 50, "Waiting until the disk is stored")
+    os.fsync(target)
     progress("encrypt", 100, "The OS volume is encrypted")
 
 

@@ -13,7 +13,7 @@ from fabric.disks.catalog import Role
 from fabric.disks.image import DiskLayout, Extent
 from fabric.disks.reading import OpenDisk, open_disk
 from fabric.hyperv.errors import HostError
-from fabric.hyperv.secure_worker.disk_making import CHUNK, Part, make_disk, patch
+from fabric.hyperv.secure_worker.disk_making import CHUNK, Part, making_disk, patch
 from fabric.hyperv.secure_worker.file_placing import place_files
 from fabric.hyperv.secure_worker.specialisation import check_kind
 from hgs.keyprotection.secret import Secret
@@ -49,7 +49,8 @@ def test_the_disk_is_encrypted_and_copied_and_hashed_in_one_pass(tmp_path: Path)
             len(contents), (Extent(0, GAP + CHUNK, 0), Extent(GAP + 2 * CHUNK, LENGTH - 2 * CHUNK, GAP + 2 * CHUNK))
         )
         disk = OpenDisk(source.fileno(), layout)
-        leaves = make_disk(disk, made.fileno(), parts, lambda done, total: told.append((done, total)))
+        with making_disk(disk, made.fileno(), parts) as making:
+            leaves = making.leaves(lambda done, total: told.append((done, total)))
     for part in parts:
         hasher = BlockHasher()
         hasher.update(contents[part.start : part.start + part.length])
@@ -66,8 +67,9 @@ def test_a_template_that_is_cut_short_meanwhile_is_an_error(tmp_path: Path) -> N
     template.write_bytes(bytes(range(256)) * 256)
     with template.open("rb") as source, (tmp_path / "disk").open("x+b") as made:
         disk = OpenDisk(source.fileno(), DiskLayout(4 * CHUNK, (Extent(0, 4 * CHUNK, 0),)))
-        with pytest.raises(EOFError):
-            make_disk(disk, made.fileno(), [Part(Role.EFI_SYSTEM, 2 * CHUNK, CHUNK)], lambda *_: None)
+        parts = [Part(Role.EFI_SYSTEM, 2 * CHUNK, CHUNK)]
+        with pytest.raises(EOFError), making_disk(disk, made.fileno(), parts) as making:
+            making.leaves(lambda *_: None)
 
 
 FILES = {
@@ -114,7 +116,8 @@ def test_files_are_in_the_encrypted_volume(
     make(template, tmp_path)
     part = Part(Role.OPERATING_SYSTEM, 0, 48 * MIB, MIB, key)
     with open_disk(template) as disk, target.open("x+b") as made:
-        make_disk(disk, made.fileno(), [part], lambda *_: None)
+        with making_disk(disk, made.fileno(), [part]) as making:
+            making.leaves(lambda *_: None)
         patch(made.fileno(), part, place_files(disk.read_within, part.length, FILES))
     volume = tmp_path / "volume"
     volume.write_bytes(decrypted(target.read_bytes()[MIB:], key))
