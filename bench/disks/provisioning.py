@@ -51,8 +51,8 @@ class Run:
 
     @property
     def disk_seconds(self) -> float:
-        """From the first byte that is read of the template to the last of the VM's disk that is stored."""
-        return self.steps["seal"] - self.steps["verify-template"]
+        """From the order's first step to the last byte of the VM's disk that is stored."""
+        return self.steps["seal"] - self.steps["release-keys"]
 
 
 class Maker:

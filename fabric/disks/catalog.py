@@ -18,15 +18,17 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from fabric.disks import gpt
-from fabric.disks.blocks import BLOCK_LENGTH, HASH_LENGTH, BlockHasher, block_count, tree_root
+from fabric.disks.blocks import BLOCK_LENGTH, HASH_LENGTH, BlockHash, BlockHasher, block_count, split_hashes, tree_root
 from fabric.disks.errors import CatalogError, DiskChanged
 from fabric.disks.gpt import Partition, PartitionTable
 from hgs.wire import xmlform
 from hgs.wire.xmlform import Element, Fields, Written, XmlFormError
 
-NAMESPACE: Final = "urn:open-guarded-fabric:volume-signature-catalog:1"
+NAMESPACE: Final = "urn:open-guarded-fabric:volume-signature-catalog:2"
+NAMESPACE_1: Final = "urn:open-guarded-fabric:volume-signature-catalog:1"
+"""Of catalogs without BLAKE3."""
 ALGORITHM: Final = "http://www.w3.org/2007/05/xmldsig-more#sha256-rsa-MGF1"
-CATALOG_MAX: Final = 8 * 1024 * 1024
+CATALOG_MAX: Final = 12 * 1024 * 1024
 LEAVES_MAX: Final = 4 * 1024 * 1024  # 131072 blocks: a volume of 128 GiB
 CERTIFICATE_MAX: Final = 16 * 1024
 LEAST_KEY_BITS: Final = 2048
@@ -61,12 +63,20 @@ _PHRASES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A covered range of the disk: bytes `offset` to `offset + length`, and the leaves of its hash tree."""
+    """A covered range of the disk: bytes `offset` to `offset + length`, and the leaves of its hash tree.
+
+    `blake3` has the same blocks' other hashes; a catalog of version 1 has none.
+    """
 
     role: Role
     offset: int
     length: int
     leaves: tuple[bytes, ...]
+    blake3: tuple[bytes, ...] = ()
+
+    def hashes(self, by: BlockHash) -> tuple[bytes, ...]:
+        """What was signed of each block."""
+        return self.leaves if by is BlockHash.SHA256 else self.blake3
 
     @property
     def root(self) -> bytes:
@@ -89,6 +99,12 @@ class Catalog:
         """The volume of this role."""
         return next(volume for volume in self.volumes if volume.role is role)
 
+    @property
+    def hashed_by(self) -> tuple[BlockHash, ...]:
+        """How each block was hashed, the quickest last."""
+        both = any(volume.blake3 for volume in self.volumes)
+        return (BlockHash.SHA256, BlockHash.BLAKE3) if both else (BlockHash.SHA256,)
+
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedCatalog:
@@ -100,7 +116,7 @@ class UnverifiedCatalog:
 
     def serialise(self) -> bytes:
         """The bytes that were parsed."""
-        return _document(_content_element(self.catalog), self.signature)
+        return _document(self.catalog, _content_element(self.catalog), self.signature)
 
     def verify(self) -> SignedCatalog:
         """The catalog, if the holder of the signing certificate inside it signed it. Raises `CatalogError`."""
@@ -141,15 +157,15 @@ class SignedCatalog:
         for role, data in contents.items():
             hasher = BlockHasher()
             hasher.update(data)
-            differences += _compare(self.catalog.volume(role), hasher.finish())
+            differences += _compare(self.catalog.volume(role), hasher.finish(), BlockHash.SHA256)
         if differences:
             raise DiskChanged(differences)
 
-    def check_volumes(self, leaves: Mapping[Role, Sequence[bytes]]) -> None:
-        """Compare leaves computed from the disk with the signed ones; raises `DiskChanged` naming every difference."""
+    def check_volumes(self, found: Mapping[Role, Sequence[bytes]], by: BlockHash = BlockHash.SHA256) -> None:
+        """Compare hashes computed from the disk with the signed ones; raises `DiskChanged` naming every difference."""
         differences: list[tuple[str, int, int]] = []
         for volume in self.catalog.volumes:
-            differences += _compare(volume, leaves[volume.role])
+            differences += _compare(volume, found[volume.role], by)
         if differences:
             raise DiskChanged(differences)
 
@@ -208,7 +224,7 @@ def sign_catalog(catalog: Catalog, key: SigningKey) -> bytes:
         raise CatalogError("catalog-key", "The private key does not belong to the signing certificate.")
     content = _content_element(catalog)
     signature = key.sign(xmlform.canonical(content), _PSS, hashes.SHA256())
-    document = _document(content, signature)
+    document = _document(catalog, content, signature)
     parse_catalog(document).verify()
     return document
 
@@ -216,14 +232,15 @@ def sign_catalog(catalog: Catalog, key: SigningKey) -> bytes:
 def parse_catalog(data: bytes) -> UnverifiedCatalog:
     """Read a catalog file. Raises `CatalogError`."""
     try:
-        root = xmlform.parse_document(data, namespace=NAMESPACE, name="VolumeSignatureCatalog", limit=CATALOG_MAX)
+        namespace = NAMESPACE_1 if _is_version_1(data) else NAMESPACE
+        root = xmlform.parse_document(data, namespace=namespace, name="VolumeSignatureCatalog", limit=CATALOG_MAX)
         fields = Fields(root)
         content = fields.take("Content")
         signature = Fields(fields.take("Signature"), attributes=("Algorithm",))
         value = xmlform.bytes_of(signature.take("SignatureValue"), most=1024)
         signature.end()
         fields.end()
-        catalog = _read_content(content)
+        catalog = _read_content(content, with_blake3=namespace == NAMESPACE)
     except XmlFormError as error:
         raise CatalogError(f"catalog-{error.code}", f"This is no volume signature catalog: {error.message}") from None
     if signature.attribute("Algorithm") != ALGORITHM:
@@ -231,11 +248,17 @@ def parse_catalog(data: bytes) -> UnverifiedCatalog:
     return UnverifiedCatalog(catalog, value, xmlform.canonical(content))
 
 
-def _compare(volume: Volume, found: Sequence[bytes]) -> list[tuple[str, int, int]]:
-    if len(found) != len(volume.leaves):
+def _is_version_1(data: bytes) -> bool:
+    """By how its first element begins: in canonical form there is one way to write it."""
+    return data.startswith(f'<VolumeSignatureCatalog xmlns="{NAMESPACE_1}"'.encode())
+
+
+def _compare(volume: Volume, found: Sequence[bytes], by: BlockHash) -> list[tuple[str, int, int]]:
+    expected = volume.hashes(by)
+    if len(found) != len(expected):
         return [(volume.role.phrase, volume.offset, volume.offset + volume.length)]
     ranges: list[tuple[str, int, int]] = []
-    for index, (signed, computed) in enumerate(zip(volume.leaves, found, strict=True)):
+    for index, (signed, computed) in enumerate(zip(expected, found, strict=True)):
         if signed == computed:
             continue
         start = volume.offset + index * BLOCK_LENGTH
@@ -246,40 +269,52 @@ def _compare(volume: Volume, found: Sequence[bytes]) -> list[tuple[str, int, int
     return ranges
 
 
-def _document(content: Written, signature: bytes) -> bytes:
-    value = xmlform.build_bytes(NAMESPACE, "SignatureValue", signature)
-    signed = xmlform.build(NAMESPACE, "Signature", value, attributes={"Algorithm": ALGORITHM})
-    return xmlform.canonical(xmlform.build(NAMESPACE, "VolumeSignatureCatalog", content, signed))
+def _namespace(catalog: Catalog) -> str:
+    return NAMESPACE if BlockHash.BLAKE3 in catalog.hashed_by else NAMESPACE_1
+
+
+def _document(catalog: Catalog, content: Written, signature: bytes) -> bytes:
+    namespace = _namespace(catalog)
+    value = xmlform.build_bytes(namespace, "SignatureValue", signature)
+    signed = xmlform.build(namespace, "Signature", value, attributes={"Algorithm": ALGORITHM})
+    return xmlform.canonical(xmlform.build(namespace, "VolumeSignatureCatalog", content, signed))
 
 
 def _content_element(catalog: Catalog) -> Written:
+    namespace = _namespace(catalog)
+
     def text(name: str, value: object) -> Written:
-        return xmlform.build_text(NAMESPACE, name, str(value))
+        return xmlform.build_text(namespace, name, str(value))
 
     return xmlform.build(
-        NAMESPACE,
+        namespace,
         "Content",
         text("DiskName", catalog.disk_name),
         text("Version", catalog.version),
         text("DiskLength", catalog.disk_length),
         text("BlockLength", BLOCK_LENGTH),
-        xmlform.build_bytes(NAMESPACE, "SigningCertificate", catalog.signing_certificate),
-        xmlform.build_bytes(NAMESPACE, "BootCertificate", catalog.boot_certificate),
-        xmlform.build(NAMESPACE, "Volumes", *(_volume_element(volume) for volume in catalog.volumes)),
+        xmlform.build_bytes(namespace, "SigningCertificate", catalog.signing_certificate),
+        xmlform.build_bytes(namespace, "BootCertificate", catalog.boot_certificate),
+        xmlform.build(namespace, "Volumes", *(_volume_element(volume, namespace) for volume in catalog.volumes)),
     )
 
 
-def _volume_element(volume: Volume) -> Written:
+def _volume_element(volume: Volume, namespace: str) -> Written:
+    parts = [
+        xmlform.build_bytes(namespace, "Root", volume.root),
+        xmlform.build_bytes(namespace, "Leaves", b"".join(volume.leaves)),
+    ]
+    if namespace == NAMESPACE:
+        parts.append(xmlform.build_bytes(namespace, "Blake3", b"".join(volume.blake3)))
     return xmlform.build(
-        NAMESPACE,
+        namespace,
         "Volume",
-        xmlform.build_bytes(NAMESPACE, "Root", volume.root),
-        xmlform.build_bytes(NAMESPACE, "Leaves", b"".join(volume.leaves)),
+        *parts,
         attributes={"Role": volume.role, "Offset": str(volume.offset), "Length": str(volume.length)},
     )
 
 
-def _read_content(element: Element) -> Catalog:
+def _read_content(element: Element, *, with_blake3: bool) -> Catalog:
     fields = Fields(element)
     name = xmlform.text_of(fields.take("DiskName"))
     version = xmlform.text_of(fields.take("Version"))
@@ -288,7 +323,7 @@ def _read_content(element: Element) -> Catalog:
     signing = xmlform.bytes_of(fields.take("SigningCertificate"), most=CERTIFICATE_MAX)
     boot = xmlform.bytes_of(fields.take("BootCertificate"), most=CERTIFICATE_MAX)
     inner = Fields(fields.take("Volumes"))
-    volumes = tuple(_read_volume(item) for item in inner.take_all("Volume", most=len(Role)))
+    volumes = tuple(_read_volume(item, with_blake3=with_blake3) for item in inner.take_all("Volume", most=len(Role)))
     inner.end()
     fields.end()
     if block != BLOCK_LENGTH:
@@ -300,7 +335,7 @@ def _read_content(element: Element) -> Catalog:
     return Catalog(name, version, length, signing, boot, volumes)
 
 
-def _read_volume(element: Element) -> Volume:
+def _read_volume(element: Element, *, with_blake3: bool) -> Volume:
     fields = Fields(element, attributes=("Role", "Offset", "Length"))
     role = fields.attribute("Role") or ""
     if role not in set(Role):
@@ -309,10 +344,11 @@ def _read_volume(element: Element) -> Volume:
     length = _number(fields.attribute("Length") or "", "Length")
     root = xmlform.bytes_of(fields.take("Root"), least=HASH_LENGTH, most=HASH_LENGTH)
     octets = xmlform.bytes_of(fields.take("Leaves"), most=LEAVES_MAX)
+    others = xmlform.bytes_of(fields.take("Blake3"), most=LEAVES_MAX) if with_blake3 else b""
     fields.end()
-    leaves = tuple(octets[at : at + HASH_LENGTH] for at in range(0, len(octets), HASH_LENGTH))
-    volume = Volume(Role(role), offset, length, leaves)
-    if len(octets) != block_count(length) * HASH_LENGTH or volume.root != root:
+    volume = Volume(Role(role), offset, length, split_hashes(octets), split_hashes(others))
+    expected = block_count(length) * HASH_LENGTH
+    if len(octets) != expected or volume.root != root or (with_blake3 and len(others) != expected):
         raise CatalogError("catalog-tree", f"The hash tree of the {volume.role.phrase} does not fit it.")
     return volume
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import mmap
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fabric.disks.blocks import BLOCK_LENGTH, block_count, leaf_hash, zero_leaves
+from fabric.disks.blocks import BLOCK_LENGTH, BlockHash, block_count, block_hashes, zero_hashes
 from fabric.disks.image import DiskLayout, Extent, Piece
 from fabric.disks.vhdx import SIGNATURE, read_vhdx
 
@@ -115,8 +115,15 @@ def mapped(descriptor: int, place: int, length: int) -> Iterator[memoryview]:
             whole.release()
 
 
-def hash_blocks(disk: OpenDisk, start: int, length: int, first: int = 0, cores: int | None = None) -> Iterator[bytes]:
-    """The leaves of the blocks of a volume from block `first` on, a few together (32 bytes each), in order.
+def hash_blocks(
+    disk: OpenDisk,
+    start: int,
+    length: int,
+    by: Sequence[BlockHash] = (BlockHash.SHA256,),
+    first: int = 0,
+    cores: int | None = None,
+) -> Iterator[bytes]:
+    """The hashes of the blocks of a volume from block `first` on, as `block_hashes`, a few together, in order.
 
     Whoever stops asking stops the work. Raises as `OpenDisk.read`, OSError.
     """
@@ -128,9 +135,9 @@ def hash_blocks(disk: OpenDisk, start: int, length: int, first: int = 0, cores: 
                 begin = group * BLOCK_LENGTH
                 size = min(GROUP * BLOCK_LENGTH, length - begin)
                 if disk.layout.is_zero(start + begin, size):
-                    waiting.append(zero_leaves(size))
+                    waiting.append(zero_hashes(size, by))
                 else:
-                    waiting.append(threads.submit(_leaves, disk, start + begin, size))
+                    waiting.append(threads.submit(_hashes, disk, start + begin, size, by))
                 while len(waiting) >= 4 * workers or isinstance(waiting[0] if waiting else None, bytes):
                     yield _done(waiting.popleft())
             while waiting:
@@ -139,19 +146,19 @@ def hash_blocks(disk: OpenDisk, start: int, length: int, first: int = 0, cores: 
             threads.shutdown(wait=True, cancel_futures=True)
 
 
-def _done(leaves: Future[bytes] | bytes) -> bytes:
-    return leaves if isinstance(leaves, bytes) else leaves.result()
+def _done(hashes: Future[bytes] | bytes) -> bytes:
+    return hashes if isinstance(hashes, bytes) else hashes.result()
 
 
-def _leaves(disk: OpenDisk, start: int, length: int) -> bytes:
+def _hashes(disk: OpenDisk, start: int, length: int, by: Sequence[BlockHash]) -> bytes:
     with disk.window(start, length) as view:
-        return zero_leaves(length) if view is None else leaves_of(view)
+        return zero_hashes(length, by) if view is None else hashes_of(view, by)
 
 
-def leaves_of(view: memoryview) -> bytes:
-    """The leaves of bytes that begin at a block."""
-    leaves = bytearray()
+def hashes_of(view: memoryview, by: Sequence[BlockHash]) -> bytes:
+    """The hashes of bytes that begin at a block."""
+    hashes = bytearray()
     for at in range(0, len(view), BLOCK_LENGTH):
         with view[at : at + BLOCK_LENGTH] as block:
-            leaves += leaf_hash(block)
-    return bytes(leaves)
+            hashes += block_hashes(block, by)
+    return bytes(hashes)

@@ -14,24 +14,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fabric.disks.blocks import HASH_LENGTH, block_count
+from fabric.disks.blocks import HASH_LENGTH, BlockHash, block_count
 from fabric.disks.catalog import Role, regions
 from fabric.disks.gpt import PartitionTable
 from fabric.publishing.images import container_of
 
-_BEGINNING: Final = b"guarded-fabric leaves 1\n"
+_BEGINNING: Final = b"guarded-fabric leaves 2\n"
+_OF_A_BLOCK: Final = len(BlockHash) * HASH_LENGTH
 
 
 @dataclass(slots=True)
-class KeptLeaves:
-    """Leaves of the operating system volume, as far as they are known."""
+class KeptHashes:
+    """Hashes of the blocks of the operating system volume, all of a block together, as far as they are known."""
 
     _path: Path
     _head: bytes
     _most: int
 
     @classmethod
-    def beside(cls, catalog: Path, disk: Path, table: PartitionTable, fresh: bool) -> KeptLeaves:
+    def beside(cls, catalog: Path, disk: Path, table: PartitionTable, fresh: bool) -> KeptHashes:
         """For the catalog that will be written. `fresh` throws away what there is."""
         offset, length = regions(table)[Role.OPERATING_SYSTEM]
         status = disk.stat()
@@ -40,13 +41,13 @@ class KeptLeaves:
             container_of(disk).value, offset, length,
         )  # fmt: skip
         head = _BEGINNING + hashlib.sha256(json.dumps(identity).encode()).digest()
-        kept = cls(catalog.with_name(f".{catalog.name}.leaves"), head, block_count(length) * HASH_LENGTH)
+        kept = cls(catalog.with_name(f".{catalog.name}.leaves"), head, block_count(length) * _OF_A_BLOCK)
         if fresh:
             kept.forget()
         return kept
 
-    def leaves(self) -> bytes:
-        """What is known, whole leaves; nothing where the disk is another one."""
+    def hashes(self) -> bytes:
+        """What is known, of whole blocks; nothing where the disk is another one."""
         try:
             data = self._path.read_bytes()
         except FileNotFoundError:
@@ -56,18 +57,18 @@ class KeptLeaves:
         self._path.write_bytes(self._head + (_record(known) if known else b""))
         return known
 
-    def add(self, leaves: bytes) -> None:
+    def add(self, hashes: bytes) -> None:
         """Some more, of the blocks that follow."""
         with self._path.open("ab") as stream:
-            stream.write(_record(leaves))
+            stream.write(_record(hashes))
 
     def forget(self) -> None:
         """They are not needed any more."""
         self._path.unlink(missing_ok=True)
 
 
-def _record(leaves: bytes) -> bytes:
-    return (len(leaves) // HASH_LENGTH).to_bytes(4) + hashlib.sha256(leaves).digest() + leaves
+def _record(hashes: bytes) -> bytes:
+    return (len(hashes) // _OF_A_BLOCK).to_bytes(4) + hashlib.sha256(hashes).digest() + hashes
 
 
 def _records(data: bytes) -> Iterator[bytes]:
@@ -76,8 +77,8 @@ def _records(data: bytes) -> Iterator[bytes]:
     while at + 4 + HASH_LENGTH < len(data):
         count = int.from_bytes(data[at : at + 4])
         digest, at = data[at + 4 : at + 4 + HASH_LENGTH], at + 4 + HASH_LENGTH
-        leaves = data[at : at + count * HASH_LENGTH]
-        if hashlib.sha256(leaves).digest() != digest:
+        hashes = data[at : at + count * _OF_A_BLOCK]
+        if hashlib.sha256(hashes).digest() != digest:
             return
-        yield leaves
-        at += len(leaves)
+        yield hashes
+        at += len(hashes)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from fabric.disks.blocks import BLOCK_LENGTH, HASH_LENGTH, block_count
+from fabric.disks.blocks import BLOCK_LENGTH, HASH_LENGTH, BlockHash, apart, block_count
 from fabric.disks.catalog import (
     Catalog,
     Role,
@@ -26,10 +27,11 @@ from fabric.disks.reading import OpenDisk, hash_blocks
 from fabric.publishing.errors import PublishingError
 from fabric.publishing.images import container_of, open_image
 from fabric.publishing.inspection import inspect_disk, partition_table
-from fabric.publishing.resuming import KeptLeaves
+from fabric.publishing.resuming import KeptHashes
 from fabric.publishing.signing_keys import Signer
 from fabric.publishing.tools import run
 
+_BY: Final = tuple(BlockHash)
 Report = Callable[[int, int], None]
 """Told how many bytes of how many are hashed; what it raises stops the work, which can be taken up again."""
 
@@ -60,7 +62,7 @@ def sign_template(order: ToSign, report: Report = lambda _done, _total: None, fr
     check_identity(order.name, order.version)
     with open_image(order.disk) as disk:
         table = inspect_disk(disk, order.boot_certificate).table
-        kept = KeptLeaves.beside(order.catalog, order.disk, table, fresh)
+        kept = KeptHashes.beside(order.catalog, order.disk, table, fresh)
         volumes = tuple(hash_volumes(disk, table, report, kept))
         length = disk.layout.length
     certificates = (_der(order.signer.certificate), _der(order.boot_certificate))
@@ -81,16 +83,18 @@ def verify_template(disk: Path, catalog: SignedCatalog, report: Report = lambda 
                 f"The disk has {opened.layout.length} bytes, its catalog states {catalog.catalog.disk_length}.",
                 "Compare the disk with the catalog that was made for it.",
             )
-        found: dict[Role, tuple[bytes, ...]] = {}
+        by = catalog.catalog.hashed_by
+        found: dict[Role, dict[BlockHash, tuple[bytes, ...]]] = {}
         total, done = sum(volume.length for volume in catalog.catalog.volumes), 0
         for volume in catalog.catalog.volumes:
-            leaves = bytearray()
-            for group in hash_blocks(opened, volume.offset, volume.length):
-                leaves += group
-                report(min(done + len(leaves) // HASH_LENGTH * BLOCK_LENGTH, total), total)
+            hashes = bytearray()
+            for group in hash_blocks(opened, volume.offset, volume.length, by):
+                hashes += group
+                report(min(done + _blocks(hashes, by) * BLOCK_LENGTH, total), total)
             done += volume.length
-            found[volume.role] = _split(leaves)
-    catalog.check_volumes(found)
+            found[volume.role] = apart(hashes, by)
+    for each in by:
+        catalog.check_volumes({role: hashes_of_role[each] for role, hashes_of_role in found.items()}, each)
 
 
 def read_partition_table(path: Path) -> PartitionTable:
@@ -100,7 +104,7 @@ def read_partition_table(path: Path) -> PartitionTable:
 
 
 def hash_volumes(
-    disk: OpenDisk, table: PartitionTable, report: Report = lambda _done, _total: None, kept: KeptLeaves | None = None
+    disk: OpenDisk, table: PartitionTable, report: Report = lambda _done, _total: None, kept: KeptHashes | None = None
 ) -> Iterator[Volume]:
     """The volumes of a template disk with their hash trees."""
     places = regions(table)
@@ -108,16 +112,17 @@ def hash_volumes(
     for role in Role:
         offset, length = places[role]
         keep = kept if role is Role.OPERATING_SYSTEM else None
-        leaves = bytearray(keep.leaves() if keep else b"")
-        for group in hash_blocks(disk, offset, length, first=len(leaves) // HASH_LENGTH):
-            leaves += group
+        hashes = bytearray(keep.hashes() if keep else b"")
+        for group in hash_blocks(disk, offset, length, _BY, first=_blocks(hashes, _BY)):
+            hashes += group
             if keep:
                 keep.add(group)
-            report(done + min(len(leaves) // HASH_LENGTH * BLOCK_LENGTH, length), total)
-        if len(leaves) != block_count(length) * HASH_LENGTH:
+            report(done + min(_blocks(hashes, _BY) * BLOCK_LENGTH, length), total)
+        if _blocks(hashes, _BY) != block_count(length):
             raise PublishingError("disk-changed", "The disk changed while it was hashed.", "Let nothing write to it.")
         done += length
-        yield Volume(role, offset, length, _split(leaves))
+        found = apart(hashes, _BY)
+        yield Volume(role, offset, length, found[BlockHash.SHA256], found[BlockHash.BLAKE3])
 
 
 def convert(source: Path, target: Path, form: str, wanted: str) -> None:
@@ -142,8 +147,8 @@ def _write_whole(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _split(leaves: bytes | bytearray) -> tuple[bytes, ...]:
-    return tuple(bytes(leaves[at : at + HASH_LENGTH]) for at in range(0, len(leaves), HASH_LENGTH))
+def _blocks(hashes: bytes | bytearray, by: Sequence[BlockHash]) -> int:
+    return len(hashes) // (len(by) * HASH_LENGTH)
 
 
 def _der(certificate: x509.Certificate) -> bytes:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Final
 
-from fabric.disks.blocks import BLOCK_LENGTH, HASH_LENGTH, leaf_hash
+from fabric.disks.blocks import BLOCK_LENGTH, BlockHash, split_hashes
 from fabric.disks.catalog import Role
 from fabric.disks.reading import OpenDisk
 from fabric.hyperv.errors import HostError
@@ -55,7 +55,8 @@ Report = Callable[[int, int], None]
 class _Maker:
     """One process's share of the work."""
 
-    def __init__(self, disk: OpenDisk, target: int, parts: Sequence[Part]) -> None:
+    def __init__(self, disk: OpenDisk, target: int, parts: Sequence[Part], by: BlockHash) -> None:
+        self._by = by
         self._disk = disk
         self._target = target
         self._parts = parts
@@ -66,21 +67,21 @@ class _Maker:
         self._zeros = memoryview(bytes(BLOCK_LENGTH))
 
     def carry_out(self, index: int, at: int) -> bytes:
-        """Hash and write one chunk of a part; gives its leaves."""
+        """Hash and write one chunk of a part; gives the hashes of its blocks."""
         part, cipher = self._parts[index], self._ciphers[index]
         length = min(CHUNK, part.length - at)
-        out, leaves = self._written, bytearray()
+        out, hashes = self._written, bytearray()
         for begin in range(0, length, BLOCK_LENGTH):
             size = min(BLOCK_LENGTH, length - begin)
             plaintext = self._read(part.start + at + begin, size)
-            leaves += leaf_hash(plaintext)
+            hashes += self._by.of(plaintext)
             if cipher is not None:
                 cipher.encrypt(at + begin, plaintext, out[begin:])
             else:
                 out[begin : begin + size] = plaintext
         if part.target is not None:
             _write(self._direct if cipher else self._target, out[:length], part.target + at)
-        return bytes(leaves)
+        return bytes(hashes)
 
     def _read(self, start: int, length: int) -> memoryview:
         """Into memory of this process first: what is hashed and what is written are the same bytes."""
@@ -103,17 +104,17 @@ class Making:
     _chunks: Sequence[tuple[int, int]]
     _coming: Iterator[bytes]
 
-    def leaves(self, report: Report) -> dict[Role, tuple[bytes, ...]]:
-        """Each part's leaves, once all of it is written.
+    def hashes(self, report: Report) -> dict[Role, tuple[bytes, ...]]:
+        """The hashes of each part's blocks, once all of it is written.
 
         Raises `HostError` where the machine fails, EOFError and ValueError for a disk shorter than its parts, OSError.
         """
         total, done = sum(part.length for part in self._parts), 0
-        leaves: dict[Role, bytearray] = {part.role: bytearray() for part in self._parts}
+        hashes: dict[Role, bytearray] = {part.role: bytearray() for part in self._parts}
         try:
             for (index, at), found in zip(self._chunks, self._coming, strict=True):
                 part = self._parts[index]
-                leaves[part.role] += found
+                hashes[part.role] += found
                 done += min(CHUNK, part.length - at)
                 report(done, total)
         except BrokenProcessPool:
@@ -122,29 +123,25 @@ class Making:
                 "A process that was making the disk ended early.",
                 "Look whether the machine has enough memory, then retry.",
             ) from None
-        return {role: _split(found) for role, found in leaves.items()}
+        return {role: split_hashes(found) for role, found in hashes.items()}
 
 
 @contextmanager
-def making_disk(disk: OpenDisk, target: int, parts: Sequence[Part]) -> Iterator[Making]:
+def making_disk(disk: OpenDisk, target: int, parts: Sequence[Part], by: BlockHash) -> Iterator[Making]:
     """Write the parts to the open file `target` (of its full length already), beside what the block does meanwhile.
 
-    To leave the block early stops the work.
+    `by` says how blocks are hashed. To leave the block early stops the work.
     """
     chunks = [(index, at) for index, part in enumerate(parts) for at in range(0, part.length, CHUNK)]
-    with _processes(disk, target, parts) as pool:
+    with _processes(disk, target, parts, by) as pool:
         yield Making(parts, chunks, pool.map(_carry_out, chunks, chunksize=_AT_ONCE))
 
 
-def _split(leaves: bytearray) -> tuple[bytes, ...]:
-    return tuple(bytes(leaves[at : at + HASH_LENGTH]) for at in range(0, len(leaves), HASH_LENGTH))
-
-
 @contextmanager
-def _processes(disk: OpenDisk, target: int, parts: Sequence[Part]) -> Iterator[ProcessPoolExecutor]:
+def _processes(disk: OpenDisk, target: int, parts: Sequence[Part], by: BlockHash) -> Iterator[ProcessPoolExecutor]:
     # More than cores: while some wait for the disk, others compute.
     count = min(3 * len(os.sched_getaffinity(0)), _MOST_PROCESSES)
-    arguments = (disk, target, parts)
+    arguments = (disk, target, parts, by)
     pool = ProcessPoolExecutor(count, mp_context=get_context("fork"), initializer=_begin, initargs=arguments)
     try:
         yield pool
@@ -175,11 +172,11 @@ def _unbuffered(target: int) -> int:
         return target
 
 
-def _begin(disk: OpenDisk, target: int, parts: Sequence[Part]) -> None:
+def _begin(disk: OpenDisk, target: int, parts: Sequence[Part], by: BlockHash) -> None:
     """The first thing in each process: it ends with the secure worker, however that ends."""
     global _maker
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    _maker = _Maker(disk, target, parts)
+    _maker = _Maker(disk, target, parts, by)
 
 
 def _carry_out(chunk: tuple[int, int]) -> bytes:

@@ -114,12 +114,13 @@ def _being_made(
     with (order.folder / vm_folder.DISK).open("x+b") as stream:
         target = stream.fileno()
         plan.write_frame(target)
-        with making_disk(disk, target, parts) as making:
+        by = catalog.catalog.hashed_by[-1]
+        with making_disk(disk, target, parts, by) as making:
             os.pwrite(target, luks.format_header(volume_key, *passphrases), plan.system.offset)
 
             def finish(files: Mapping[str, Secret], progress: Progress) -> None:
                 progress("verify-template", 0, "Comparing the template disk with its catalog, and encrypting it")
-                catalog.check_volumes(making.leaves(partial(_tell_verified, progress)))
+                catalog.check_volumes(making.hashes(partial(_tell_verified, progress)), by)
                 system = next(part for part in parts if part.role is Role.OPERATING_SYSTEM)
                 _specialise(VerifiedVolume(disk, catalog.catalog.volume(system.role)), target, system, files, progress)
 

@@ -1,4 +1,4 @@
-"""A publisher with a key, and a catalog of a small disk."""
+"""A publisher with a key, and a catalog of a small disk, in both versions."""
 
 from datetime import UTC, datetime
 
@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from fabric.disks.blocks import leaf_hash
+from fabric.disks.blocks import BlockHash, block_count
 from fabric.disks.catalog import Catalog, Role, Volume
 from fabric.publishing.certificates import self_signed
 
@@ -24,11 +24,15 @@ def key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
-@pytest.fixture(scope="session")
-def catalog(key: rsa.RSAPrivateKey) -> Catalog:
+@pytest.fixture(scope="session", params=["with BLAKE3", "version 1"])
+def catalog(request: pytest.FixtureRequest, key: rsa.RSAPrivateKey) -> Catalog:
+    def hashes(by: BlockHash, length: int) -> tuple[bytes, ...]:
+        return tuple(by.of(bytes([n])) for n in range(block_count(length)))
+
+    others = BlockHash.BLAKE3 if request.param == "with BLAKE3" else None
     certificate = self_signed("Publisher", key, 1, datetime.now(UTC)).public_bytes(serialization.Encoding.DER)
     volumes = tuple(
-        Volume(role, offset, length, tuple(leaf_hash(bytes([n])) for n in range(-(-length // 1024**2))))
+        Volume(role, offset, length, hashes(BlockHash.SHA256, length), hashes(others, length) if others else ())
         for role, (offset, length) in LAYOUT.items()
     )
     return Catalog("Debian 12 (cloud)", "1.2.3.4", 5 * 1024**2, certificate, certificate, volumes)

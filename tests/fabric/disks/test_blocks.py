@@ -2,10 +2,21 @@
 
 import hashlib
 
+from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fabric.disks.blocks import BLOCK_LENGTH, BlockHasher, block_count, leaf_hash, tree_root
+from fabric.disks.blocks import (
+    BLOCK_LENGTH,
+    BlockHash,
+    BlockHasher,
+    apart,
+    block_count,
+    block_hashes,
+    leaf_hash,
+    tree_root,
+    zero_hashes,
+)
 
 
 def reference_root(leaves: list[bytes]) -> bytes:
@@ -40,6 +51,24 @@ def test_leaves_do_not_depend_on_how_the_bytes_arrive(length: int, pieces: list[
 
 def test_the_short_cut_for_zeros_gives_the_true_hash() -> None:
     assert leaf_hash(bytes(BLOCK_LENGTH)) == hashlib.sha256(b"\0" + bytes(BLOCK_LENGTH)).digest()
+    assert BlockHash.BLAKE3.of(bytes(BLOCK_LENGTH)) == blake3(bytes(BLOCK_LENGTH)).digest()
+
+
+def test_blake3_is_that_of_its_specification() -> None:
+    """The first of the official test vectors, and the first byte of the second."""
+    empty = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
+    assert BlockHash.BLAKE3.of(b"").hex() == empty
+    assert BlockHash.BLAKE3.of(b"\0").hex().startswith("2d3adedff11b61f1")
+
+
+@given(st.integers(0, 2 * BLOCK_LENGTH + 5), st.permutations(list(BlockHash)))
+@settings(max_examples=10, deadline=None)
+def test_hashes_of_a_block_stand_together_and_come_apart_again(length: int, by: list[BlockHash]) -> None:
+    data = bytes(length)
+    blocks = [data[at : at + BLOCK_LENGTH] for at in range(0, length, BLOCK_LENGTH)]
+    together = b"".join(block_hashes(block, by) for block in blocks)
+    assert zero_hashes(length, by) == together
+    assert apart(together, by) == {each: tuple(each.of(block) for block in blocks) for each in by}
 
 
 def test_a_node_cannot_pass_for_a_leaf() -> None:

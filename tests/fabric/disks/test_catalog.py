@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fabric.disks import gpt
-from fabric.disks.blocks import leaf_hash
-from fabric.disks.catalog import Catalog, Role, parse_catalog, regions, sign_catalog
+from fabric.disks.blocks import BlockHash
+from fabric.disks.catalog import NAMESPACE, NAMESPACE_1, Catalog, Role, parse_catalog, regions, sign_catalog
 from fabric.disks.errors import CatalogError, DiskChanged
 from fabric.disks.gpt import Partition, PartitionTable
 
@@ -81,13 +81,35 @@ def test_a_catalog_that_leaves_out_a_volume_is_refused(catalog: Catalog, key: rs
         sign_catalog(replace(catalog, volumes=catalog.volumes[:-1]), key)
 
 
-def test_a_difference_is_named_with_its_bytes(document: bytes) -> None:
+def test_a_catalog_says_how_its_blocks_are_hashed(document: bytes, catalog: Catalog) -> None:
+    first = catalog.volumes[0].blake3
+    assert catalog.hashed_by == ((BlockHash.SHA256, BlockHash.BLAKE3) if first else (BlockHash.SHA256,))
+    assert (NAMESPACE if first else NAMESPACE_1).encode() in document
+
+
+def test_a_catalog_that_leaves_out_some_hashes_is_refused(catalog: Catalog, key: rsa.RSAPrivateKey) -> None:
+    *others, last = catalog.volumes
+    blake3 = (bytes(32),) * (2 if last.blake3 else 1)
+    with pytest.raises(CatalogError, match=r"does not fit|holds 0 bytes"):
+        sign_catalog(replace(catalog, volumes=(*others, replace(last, blake3=blake3))), key)
+
+
+def test_a_catalog_of_one_version_does_not_read_as_the_other(document: bytes) -> None:
+    there, other = (NAMESPACE, NAMESPACE_1) if NAMESPACE.encode() in document else (NAMESPACE_1, NAMESPACE)
+    with pytest.raises(CatalogError):
+        parse_catalog(document.replace(there.encode(), other.encode()))
+
+
+@pytest.mark.parametrize("by", BlockHash)
+def test_a_difference_is_named_with_its_bytes(document: bytes, by: BlockHash) -> None:
     signed = parse_catalog(document).verify()
-    leaves = {volume.role: list(volume.leaves) for volume in signed.catalog.volumes}
-    signed.check_volumes(leaves)
-    leaves[Role.EFI_SYSTEM][1] = leaf_hash(b"else")
+    if by not in signed.catalog.hashed_by:
+        by = BlockHash.SHA256
+    hashes = {volume.role: list(volume.hashes(by)) for volume in signed.catalog.volumes}
+    signed.check_volumes(hashes, by)
+    hashes[Role.EFI_SYSTEM][1] = by.of(b"else")
     with pytest.raises(DiskChanged) as caught:
-        signed.check_volumes(leaves)
+        signed.check_volumes(hashes, by)
     assert caught.value.differences == (("EFI system partition", 2 * 1024**2, 3 * 1024**2),)
     assert "EFI system partition differs in bytes 2097152 to 3145727" in caught.value.message
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from fabric.disks.blocks import BlockHasher
+from fabric.disks.blocks import BLOCK_LENGTH, BlockHash
 from fabric.disks.catalog import Role
 from fabric.disks.image import DiskLayout, Extent
 from fabric.disks.reading import OpenDisk, open_disk
@@ -33,7 +33,8 @@ def decrypted(data: bytes, key: Secret) -> bytes:
     return bytes(plain)
 
 
-def test_the_disk_is_encrypted_and_copied_and_hashed_in_one_pass(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", BlockHash)
+def test_the_disk_is_encrypted_and_copied_and_hashed_in_one_pass(tmp_path: Path, by: BlockHash) -> None:
     template = tmp_path / "template"
     contents = os.urandom(GAP) + os.urandom(CHUNK) + bytes(CHUNK) + os.urandom(LENGTH - 2 * CHUNK)
     template.write_bytes(contents)
@@ -49,12 +50,12 @@ def test_the_disk_is_encrypted_and_copied_and_hashed_in_one_pass(tmp_path: Path)
             len(contents), (Extent(0, GAP + CHUNK, 0), Extent(GAP + 2 * CHUNK, LENGTH - 2 * CHUNK, GAP + 2 * CHUNK))
         )
         disk = OpenDisk(source.fileno(), layout)
-        with making_disk(disk, made.fileno(), parts) as making:
-            leaves = making.leaves(lambda done, total: told.append((done, total)))
+        with making_disk(disk, made.fileno(), parts, by) as making:
+            hashes = making.hashes(lambda done, total: told.append((done, total)))
     for part in parts:
-        hasher = BlockHasher()
-        hasher.update(contents[part.start : part.start + part.length])
-        assert leaves[part.role] == hasher.finish()
+        volume = contents[part.start : part.start + part.length]
+        blocks = [volume[at : at + BLOCK_LENGTH] for at in range(0, part.length, BLOCK_LENGTH)]
+        assert hashes[part.role] == tuple(by.of(block) for block in blocks)
     written = target.read_bytes()
     assert written[2 * MIB : 2 * MIB + GAP] == contents[:GAP]
     assert decrypted(written[4 * MIB : 4 * MIB + LENGTH], key) == contents[GAP:]
@@ -68,8 +69,8 @@ def test_a_template_that_is_cut_short_meanwhile_is_an_error(tmp_path: Path) -> N
     with template.open("rb") as source, (tmp_path / "disk").open("x+b") as made:
         disk = OpenDisk(source.fileno(), DiskLayout(4 * CHUNK, (Extent(0, 4 * CHUNK, 0),)))
         parts = [Part(Role.EFI_SYSTEM, 2 * CHUNK, CHUNK)]
-        with pytest.raises(EOFError), making_disk(disk, made.fileno(), parts) as making:
-            making.leaves(lambda *_: None)
+        with pytest.raises(EOFError), making_disk(disk, made.fileno(), parts, BlockHash.BLAKE3) as making:
+            making.hashes(lambda *_: None)
 
 
 FILES = {
@@ -116,8 +117,8 @@ def test_files_are_in_the_encrypted_volume(
     make(template, tmp_path)
     part = Part(Role.OPERATING_SYSTEM, 0, 48 * MIB, MIB, key)
     with open_disk(template) as disk, target.open("x+b") as made:
-        with making_disk(disk, made.fileno(), [part]) as making:
-            making.leaves(lambda *_: None)
+        with making_disk(disk, made.fileno(), [part], BlockHash.BLAKE3) as making:
+            making.hashes(lambda *_: None)
         patch(made.fileno(), part, place_files(disk.read_within, part.length, FILES))
     volume = tmp_path / "volume"
     volume.write_bytes(decrypted(target.read_bytes()[MIB:], key))
