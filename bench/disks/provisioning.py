@@ -51,8 +51,8 @@ class Run:
 
     @property
     def disk_seconds(self) -> float:
-        """From the order's first step to the last byte of the VM's disk that is stored."""
-        return self.steps["seal"] - self.steps["release-keys"]
+        """From the order's first step to the last of the VM's disk that is written, before its own settings are."""
+        return self.steps["specialise"] - self.steps["release-keys"]
 
 
 class Maker:

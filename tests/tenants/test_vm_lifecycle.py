@@ -59,7 +59,7 @@ def test_creating_reserves_an_address_and_a_port_and_asks_for_a_place(
     assert (task, queue) == ("fabric.place_vm", "fabric")
     assert kwargs == {"job_id": str(started.job.pk), "vm_id": str(started.vm.pk)}
     assert [step.key for step in started.job.steps.all()] == [
-        "place", "fetch", "release-keys", "open-shielding-data", "verify-template", "specialise", "encrypt", "seal",
+        "place", "fetch", "release-keys", "open-shielding-data", "seal", "verify-template", "specialise", "encrypt",
         "boot", "heartbeat",
     ]  # fmt: skip
     assert verify_chain() is None

@@ -41,7 +41,10 @@ class DiskPlan:
         )
 
     def write_frame(self, target: int) -> None:
-        """Give the open file its length, and write the partition table, which is not copied. Raises `HostError`."""
+        """Give the open file its length and all of its room, and write the partition table, which is not copied.
+
+        Raises `HostError`.
+        """
         room = os.fstatvfs(target)
         if room.f_bavail * room.f_frsize < self.table.disk_length + _RESERVE:
             raise HostError(
@@ -50,7 +53,7 @@ class DiskPlan:
                 "Free space on the host, or choose another host, then retry.",
             )
         primary, backup = self.table.serialise()
-        os.ftruncate(target, self.table.disk_length)
+        os.posix_fallocate(target, 0, self.table.disk_length)
         os.pwrite(target, primary, 0)
         os.pwrite(target, backup, self.table.disk_length - len(backup))
 

@@ -53,7 +53,7 @@ def provision(order: ProvisionOrder, release: Release, progress: Progress) -> di
     """Carry out the order; gives the public facts of the new VM. Raises the errors of the packages it uses.
 
     The disk begins to be made before the keys are asked for: it needs none of them, and HGS takes its time. Whoever is
-    refused them gets no disk either.
+    refused them gets no disk either. All else is done while it is made.
     """
     progress("release-keys", 0, "Checking which template disks the shielding data trusts")
     catalog = parse_catalog(_read(order.catalog, CATALOG_MAX)).verify()
@@ -62,14 +62,16 @@ def provision(order: ProvisionOrder, release: Release, progress: Progress) -> di
     passphrase, vtpm_key = Secret(os.urandom(luks.PASSPHRASE_LENGTH)), Secret(os.urandom(vtpm.KEY_LENGTH))
     recovery_key = Secret(os.urandom(RECOVERY_KEY_SIZE)) if pdk.escrows_recovery_key else None
     passphrases = (passphrase,) if recovery_key is None else (passphrase, recovery_key)
-    with _disk(order) as disk, _virtual_tpm(order, vtpm_key):
+    with _disk(order) as disk:
         plan = plan_disk(disk, catalog, uuid.uuid4)
         with _being_made(order, plan, disk, catalog, passphrases) as finish:
-            opened = _open(pdk, order, release, progress)
+            with _virtual_tpm(order, vtpm_key):
+                opened = _open(pdk, order, release, progress)
+                progress("seal", 0, "Sealing the key into the virtual TPM")
+                policy = _expected_boot(order, catalog, disk)
+            with vtpm.running(order.folder / vm_folder.VTPM, vtpm_key) as tpm:
+                vtpm.seal(tpm, passphrase, policy)
             finish(opened.files, progress)
-        program = _boot_program(VerifiedVolume(disk, catalog.catalog.volume(Role.EFI_SYSTEM)))
-    progress("seal", 0, "Sealing the key into the virtual TPM")
-    _seal(order, catalog, program, vtpm_key, passphrase)
     released = opened.released
     state = vm_state.protect(order.spec.id, released.egress_protector, released.egress, vtpm_key, os.urandom)
     write_whole(order.folder / vm_folder.STATE, state.serialise())
@@ -165,16 +167,13 @@ def _virtual_tpm(order: ProvisionOrder, key: Secret) -> Iterator[None]:
         yield
 
 
-def _seal(
-    order: ProvisionOrder, catalog: SignedCatalog, program: EfiImage, vtpm_key: Secret, passphrase: Secret
-) -> None:
-    folder = order.folder
+def _expected_boot(order: ProvisionOrder, catalog: SignedCatalog, disk: OpenDisk) -> bytes:
+    """Write the firmware's variables; gives the policy of what will be measured when the VM boots with them."""
+    program = _boot_program(VerifiedVolume(disk, catalog.catalog.volume(Role.EFI_SYSTEM)))
     platform = secure_boot.throwaway_platform_certificate(order.spec.id, datetime.now(UTC))
     variables = secure_boot.variables_for(catalog.catalog.boot_certificate, platform)
-    secure_boot.write_variable_store(variables, folder / vm_folder.VARIABLES)
-    policy = boot_measurement.pcr_policy(boot_measurement.predict(program, variables))
-    with vtpm.running(folder / vm_folder.VTPM, vtpm_key) as tpm:
-        vtpm.seal(tpm, passphrase, policy)
+    secure_boot.write_variable_store(variables, order.folder / vm_folder.VARIABLES)
+    return boot_measurement.pcr_policy(boot_measurement.predict(program, variables))
 
 
 def _boot_program(efi: VerifiedVolume) -> EfiImage:
