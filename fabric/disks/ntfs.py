@@ -50,7 +50,7 @@ _SPARE_RECORDS: Final = 16
 """For folders and files whose own record has no room left."""
 _FOLDERS_INDEX: Final = "$I30"
 _COMPRESSED_OR_ENCRYPTED: Final = 0x40FF
-_FOLDER_COMPRESSED, _FOLDER_ENCRYPTED = 0x800, 0x4000
+_LINK, _COMPRESSED, _ENCRYPTED = 0x400, 0x800, 0x4000
 _HIBERNATION: Final = "/hiberfil.sys"
 _IMAGE_HEAD: Final = 4096
 _RESTART_PAGE: Final = 4096
@@ -246,11 +246,11 @@ class Ntfs:
         """A folder's records, and all that lies outside them: its index above all."""
         kinds = folder.find(Kind.STANDARD_INFORMATION)
         flags = int.from_bytes(kinds.value[32:36], "little") if kinds and kinds.value else 0
-        if flags & (_FOLDER_COMPRESSED | _FOLDER_ENCRYPTED):
+        if flags & (_LINK | _COMPRESSED | _ENCRYPTED):
             raise FileSystemError(
-                "file-system-folder-compressed",
-                "A folder that files are to be placed in is compressed or encrypted.",
-                "Turn that off for the folder (compact /u, cipher /d).",
+                "file-system-folder-kind",
+                "A folder that files are to be placed in is compressed, encrypted or a link to another.",
+                "Turn that off for the folder (compact /u, cipher /d), or make it a folder.",
             )
         yield from self._of_records(folder.records)
         for attribute in folder.attributes:
@@ -318,8 +318,10 @@ class Ntfs:
         if data.value is not None:
             found = data.value[offset : offset + length]
         else:
-            pieces = (self._piece(place, size) for place, size in self._pieces(data, offset, length))
-            found = b"".join(pieces)[: max(data.initialised - offset, 0)].ljust(length, b"\0")
+            written = min(length, max(data.initialised - offset, 0))
+            pieces = (self._piece(place, size) for place, size in self._pieces(data, offset, written))
+            found = b"".join(pieces)
+            found = found.ljust(length, b"\0") if len(found) == written else b""
         if len(found) != length or offset + length > data.size:
             raise damaged("a file ends before it should")
         return found
@@ -428,4 +430,6 @@ def _restart(page: bytes) -> tuple[int, bool]:
         return 0, True
     entry = int.from_bytes(page[area : area + 8], "little")
     in_use, flags = (int.from_bytes(page[area + at : area + at + 2], "little") for at in (12, 14))
-    return entry, in_use == 0xFFFF or bool(flags & 2)
+    # Version 2.0 is what Windows writes while it runs, or to start faster; it goes back to 1.1 when it stops.
+    is_running = page[0x1A:0x1E] == b"\0\0\2\0"
+    return entry, not is_running and (in_use == 0xFFFF or bool(flags & 2))

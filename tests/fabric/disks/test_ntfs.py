@@ -234,9 +234,10 @@ def journal(data: bytes) -> int:
     return next(volume._places(volume._file(2).find(Kind.DATA)))[0]
 
 
-def restart_page(entry: int, in_use: int, flags: int) -> bytes:
+def restart_page(entry: int, in_use: int, flags: int, version: tuple[int, int] = (1, 1)) -> bytes:
     area = struct.pack("<QHHHH", entry, 1, 0xFFFF, in_use, flags)
-    return b"RSTR".ljust(0x18, b"\0") + struct.pack("<H", 0x30) + bytes(0x30 - 0x1A) + area
+    head = b"RSTR".ljust(0x18, b"\0") + struct.pack("<HHH", 0x30, version[1], version[0])
+    return head.ljust(0x30, b"\0") + area
 
 
 def test_a_volume_in_use_is_refused(plain: bytes) -> None:
@@ -247,6 +248,15 @@ def test_a_volume_in_use_is_refused(plain: bytes) -> None:
     refused(plain, {log: restart_page(7, 0, 2), log + 4096: restart_page(8, 0, 0)}, "file-system-unclean")
     whole(volume_of(plain, {log: restart_page(8, 0, 2), log + 4096: restart_page(7, 0, 0)}))
     whole(volume_of(plain, {log: restart_page(8, 0xFFFF, 0)}))
+    refused(plain, {log: restart_page(8, 0xFFFF, 0, (2, 0))}, "file-system-unclean")
+
+
+@pytest.mark.parametrize("flag", [0x400, 0x800, 0x4000])
+def test_a_folder_that_is_compressed_encrypted_or_a_link_is_refused(plain: bytes, flag: int) -> None:
+    found = volume_of(plain).find("/Windows/Panther")
+    assert found
+    at = attribute_at(plain, found.file.number, Kind.STANDARD_INFORMATION) + 24 + 32
+    refused(plain, {at: struct.pack("<I", flag)}, "file-system-folder-kind")
 
 
 def test_a_hibernated_volume_is_refused(tmp_path: Path) -> None:
