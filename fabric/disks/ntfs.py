@@ -32,12 +32,14 @@ from fabric.disks.ntfs_records import (
     listed_records,
     parse_boot_sector,
     parse_record,
+    restart_places,
+    restart_state,
     root_names,
 )
 
 FILE_MAX: Final = 1024 * 1024
-_FOLDER_MAX: Final = 32 * 1024 * 1024
-"""Bytes of one folder's index."""
+_FOLDER_MAX: Final = 8 * 1024 * 1024
+"""Bytes of one folder's index; that of Windows\\System32 has about one mebibyte."""
 _LIST_MAX: Final = 256 * 1024
 _MORE_RECORDS_MAX: Final = 512
 _RUNS_MAX: Final = 65536
@@ -154,7 +156,7 @@ class Ntfs:
         """By its newer restart page, as libntfs-3g does; a journal that was emptied begins with ones."""
         log = self._file(_LOG).find(Kind.DATA)
         pages = [self._bytes(log, at, FIXED) for at in (0, _RESTART_PAGE)] if log else []
-        newest = max(map(_restart, pages), default=(0, True))
+        newest = max(map(restart_state, pages), default=(0, True))
         return newest[1]
 
     def needed_for(self, folders: Sequence[str], files: int) -> Iterator[tuple[int, int]]:
@@ -221,7 +223,7 @@ class Ntfs:
         return _Bits(self, bits)
 
     def _of_system(self) -> Iterator[tuple[int, int]]:
-        # With the first cluster, or four records, of the table it compares the mirror.
+        # The first cluster of the table, or its first records, are compared with the mirror.
         head = max(_FIRST_FREE * self.geometry.record_size, self.geometry.cluster_size)
         yield from self._places(self.table, 0, head)
         for number in _SYSTEM:
@@ -235,7 +237,7 @@ class Ntfs:
         yield from self._of_attribute(self._file(_MFT), Kind.BITMAP)
         yield from self._of_folder(self._file(_ROOT))
         log = self._file(_LOG).find(Kind.DATA)
-        for at in _restart_places(log.size if log else 0):
+        for at in restart_places(log.size if log else 0):
             yield from self._places(log, at, _RESTART_PAGE)
         sleeping = self.find(_HIBERNATION)
         if sleeping:
@@ -345,8 +347,8 @@ class Ntfs:
     def _pieces(self, data: Attribute, offset: int, length: int) -> Iterator[tuple[int | None, int]]:
         """(offset in the volume or None for a hole, length) of a part of an attribute, as far as there is one."""
         size, end = self.geometry.cluster_size, offset + length
-        index = max(bisect_right(data.runs, offset // size, key=_first) - 1, 0)
-        for run in data.runs[index:]:
+        for index in range(max(bisect_right(data.runs, offset // size, key=_first) - 1, 0), len(data.runs)):
+            run = data.runs[index]
             begin = run.first * size
             start, stop = max(offset, begin), min(end, begin + run.count * size)
             if start >= end:
@@ -412,24 +414,3 @@ def _names(path: str) -> list[str]:
 
 def _first(run: Run) -> int:
     return run.first
-
-
-def _restart_places(size: int) -> Iterator[int]:
-    """Where libntfs-3g looks for restart pages of the journal: at its start and at each power of two."""
-    yield 0
-    at = FIXED
-    while at < min(size, 2**32):
-        yield at
-        at *= 2
-
-
-def _restart(page: bytes) -> tuple[int, bool]:
-    """(number of the entry, whether nothing is left to be done) of a restart page; what is none tells nothing."""
-    area = int.from_bytes(page[0x18:0x1A], "little")
-    if page[:4] not in (b"RSTR", b"CHKD") or area + 16 > FIXED - 2:
-        return 0, True
-    entry = int.from_bytes(page[area : area + 8], "little")
-    in_use, flags = (int.from_bytes(page[area + at : area + at + 2], "little") for at in (12, 14))
-    # Version 2.0 is what Windows writes while it runs, or to start faster; it goes back to 1.1 when it stops.
-    is_running = page[0x1A:0x1E] == b"\0\0\2\0"
-    return entry, not is_running and (in_use == 0xFFFF or bool(flags & 2))

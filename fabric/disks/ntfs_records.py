@@ -1,4 +1,4 @@
-"""The parts that an NTFS volume consists of: boot sector, file records, attributes, runs, blocks of folders' indexes.
+"""The parts of an NTFS volume: boot sector, file records, attributes, runs, folders' indexes, pages of the journal.
 
 After the public headers of libntfs-3g (`include/ntfs-3g/layout.h`). Everything read is taken for hostile: each number
 is checked before it is used, and whatever does not fit raises `FileSystemError`. All numbers are little-endian.
@@ -255,6 +255,27 @@ def joined(pieces: Iterable[Attribute]) -> Attribute | None:
         end = piece.runs[-1].first + piece.runs[-1].count if piece.runs else end
     runs = tuple(run for piece in ordered for run in piece.runs)
     return Attribute(head.kind, head.name, head.flags, head.value, 0, head.size, head.initialised, runs)
+
+
+def restart_places(size: int) -> Iterator[int]:
+    """Where libntfs-3g looks for restart pages of the journal: at its start and at each power of two."""
+    yield 0
+    at = FIXED
+    while at < min(size, 2**32):
+        yield at
+        at *= 2
+
+
+def restart_state(page: bytes) -> tuple[int, bool]:
+    """(number of the entry, whether nothing is left to be done) of a restart page; what is none tells nothing."""
+    area = int.from_bytes(page[0x18:0x1A], "little")
+    if page[:4] not in (b"RSTR", b"CHKD") or area + 16 > FIXED - 2:
+        return 0, True
+    entry = int.from_bytes(page[area : area + 8], "little")
+    in_use, flags = (int.from_bytes(page[area + at : area + at + 2], "little") for at in (12, 14))
+    # Version 2.0 is what Windows writes while it runs, or to start faster; it goes back to 1.1 when it stops.
+    is_running = page[0x1A:0x1E] == b"\0\0\2\0"
+    return entry, not is_running and (in_use == 0xFFFF or bool(flags & 2))
 
 
 def damaged(why: str) -> FileSystemError:

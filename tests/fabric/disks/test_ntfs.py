@@ -20,7 +20,7 @@ from fabric.disks.ntfs import Ntfs, read_ntfs
 from fabric.disks.ntfs_records import Kind
 
 MIB = 1024 * 1024
-LENGTH = 96 * MIB
+LENGTH = 64 * MIB
 TOOLS = ("mkntfs", "wimcapture", "wimapply", "ntfsinfo", "ntfscp", "ntfsfix")
 needs_tools = pytest.mark.skipif(
     not all(shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") for tool in TOOLS),
@@ -119,7 +119,7 @@ def scattered(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stream.truncate(LENGTH)
     run("mkntfs", "-F", "-Q", "-q", path)
     scatter(path)
-    return fill(path, tree(folder / "tree", 5000))
+    return fill(path, tree(folder / "tree", 4500))
 
 
 def test_it_is_told_by_its_signature(data: bytes) -> None:
@@ -166,10 +166,10 @@ def test_a_table_in_many_pieces_is_followed(scattered: Path) -> None:
     assert len(volume._file(0).records) > 1
     many = volume.find("/many")
     assert many
-    assert len(volume.entries(many.file)) == 5000
-    file = volume.find("/many/a-name-that-takes-some-room-04999")
+    assert len(volume.entries(many.file)) == 4500
+    file = volume.find("/many/a-name-that-takes-some-room-04499")
     assert file
-    assert volume.contents(file.file) == b"x" * (4999 % 7 * 300)
+    assert volume.contents(file.file) == b"x" * (4499 % 7 * 300)
 
 
 def test_little_is_needed(data: bytes, scattered: Path) -> None:

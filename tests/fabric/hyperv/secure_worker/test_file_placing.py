@@ -112,7 +112,7 @@ def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         stream.truncate(test_ntfs.LENGTH)
     run("mkntfs", "-F", "-Q", "-q", path)
     scatter(path)
-    return fill(path, tree(folder / "tree", 4000)).read_bytes()
+    return fill(path, tree(folder / "tree", 3000)).read_bytes()
 
 
 @needs_tools
@@ -152,7 +152,7 @@ def test_files_come_into_a_folder_with_an_index_and_into_full_tables(data: bytes
 def test_a_large_ntfs_takes_files_and_little_memory(held: Held, tmp_path: Path) -> None:
     """40 GiB, sparse: it cannot be held whole."""
     path = tmp_path / "volume"
-    test_ntfs.make(path, tmp_path / "tree", length=40 * GIB, many=3000)
+    test_ntfs.make(path, tmp_path / "tree", length=40 * GIB, many=1500)
     descriptor = os.open(path, os.O_RDWR)
 
     def read(offset: int, length: int) -> bytes:
