@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from typing import Final
 
+from fabric.disks.errors import FileSystemError
+
+NEEDED_MAX: Final = 128 * 1024 * 1024
+"""Bytes of a volume that a host holds in memory while it places files there, however large the volume is."""
 Read = Callable[[int, int], bytes]
 """Gives `length` bytes from `offset` of a volume, fewer only at its end."""
 
@@ -37,3 +41,18 @@ def file_system_of(read: Read) -> FileSystem | None:
         if read(offset, len(signature)) == signature:
             return kind
     return None
+
+
+def bounded(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """These (offset, length) ranges of a volume, `NEEDED_MAX` bytes at most. Raises `FileSystemError`."""
+    left = NEEDED_MAX
+    for offset, length in ranges:
+        left -= length
+        if left < 0:
+            raise FileSystemError(
+                "file-system-needs-much",
+                f"To place files into the operating system volume, a host would have to hold more than "
+                f"{NEEDED_MAX // 1024**2} MiB of it in memory.",
+                "Use larger clusters or blocks, or a smaller volume.",
+            )
+        yield offset, length

@@ -7,7 +7,8 @@ have to be asked, is not claimed.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,23 +22,23 @@ from fabric.disks.catalog import Role, regions
 from fabric.disks.efi_image import EfiImageError, parse_efi_image
 from fabric.disks.errors import FileSystemError
 from fabric.disks.ext4 import Ext4, read_ext4
-from fabric.disks.filesystems import FileSystem, file_system_of
+from fabric.disks.fat import read_fat
+from fabric.disks.filesystems import FileSystem, Read, bounded, file_system_of
 from fabric.disks.gpt import PartitionTable, parse_gpt
 from fabric.disks.kernel_image import measured_events
+from fabric.disks.ntfs import Ntfs, read_ntfs
 from fabric.disks.reading import OpenDisk
 from fabric.publishing.errors import PublishingError
 from fabric.publishing.tools import run
 
 BOOT_PROGRAM: Final = "::/EFI/BOOT/BOOTX64.EFI"
 FOLDERS: Final = ("/etc/guarded", "/etc/guarded/files")
+WINDOWS_FOLDERS: Final = ("/Windows/Panther", "/temp")
 _FILES_IN_EACH: Final = 66
-NTFS_MAX: Final = 8 * 1024**3
 _SECTOR: Final = 4096
 _PIECE: Final = 4 * 1024**2
 _HOST_KEYS: Final = ("/etc/ssh", "/etc/dropbear")
-_SYSPREP: Final = "/Windows/System32/Sysprep"
-_GENERALISED: Final = "Sysprep_succeeded.tag"
-_SPECIALISABLE: Final = {FileSystem.EXT4, FileSystem.NTFS, FileSystem.FAT}
+_GENERALISED: Final = "/Windows/System32/Sysprep/Sysprep_succeeded.tag"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,7 @@ def inspect_disk(disk: OpenDisk, boot_certificate: x509.Certificate | None) -> I
         return disk.read(offset + start, min(size, max(length - start, 0)))
 
     kind = file_system_of(read)
-    _check_file_system(kind, length)
-    if kind is FileSystem.EXT4:
-        volume = read_ext4(read, length)
-        list(volume.needed_for(FOLDERS, _FILES_IN_EACH))
-        _check_generalised(volume)
-    elif kind is FileSystem.NTFS:
-        _check_windows(disk, offset, length)
+    _check_volume(kind, read, length)
     _check_boot_program(disk, table, boot_certificate)
     return Inspected(table, FileSystem(kind or ""), offset, length)
 
@@ -98,20 +93,31 @@ def check_place(table: PartitionTable, offset: int, length: int) -> None:
         )
 
 
-def _check_file_system(kind: FileSystem | None, length: int) -> None:
-    if kind not in _SPECIALISABLE:
+def _check_volume(kind: FileSystem | None, read: Read, length: int) -> None:
+    """Whether hosts can place files into it, within their bounds, and nobody has used it yet."""
+    if kind is FileSystem.EXT4:
+        ext4 = read_ext4(read, length)
+        _check_needed(ext4.needed_for(FOLDERS, _FILES_IN_EACH))
+        _check_generalised(ext4)
+    elif kind is FileSystem.NTFS:
+        ntfs = read_ntfs(read, length)
+        ntfs.check_usable()
+        _check_windows(ntfs)
+        _check_needed(ntfs.needed_for(WINDOWS_FOLDERS, _FILES_IN_EACH))
+    elif kind is FileSystem.FAT:
+        _check_needed(read_fat(read, length).needed_for(FOLDERS))
+    else:
         name = kind or "one that is not known"
         raise FileSystemError(
             "file-system-unsupported",
             f"The operating system volume has the file system {name}: hosts cannot place shielding data into it.",
             "Use ext4, NTFS or FAT for the volume that holds the operating system.",
         )
-    if kind is not FileSystem.EXT4 and length > NTFS_MAX:
-        raise FileSystemError(
-            "file-system-large",
-            f"A volume with {kind} may have at most {NTFS_MAX // 1024**3} GiB, since hosts prepare it in memory.",
-            "Make the volume smaller, or use ext4.",
-        )
+
+
+def _check_needed(ranges: Iterable[tuple[int, int]]) -> None:
+    """Read all that hosts will hold, and fail where they would."""
+    deque(bounded(ranges), maxlen=0)
 
 
 def _check_generalised(volume: Ext4) -> None:
@@ -132,18 +138,9 @@ def _names(volume: Ext4, folder: str) -> Iterator[bytes]:
         yield from volume.entries(found)
 
 
-def _check_windows(disk: OpenDisk, offset: int, length: int) -> None:
+def _check_windows(volume: Ntfs) -> None:
     """By the mark that Sysprep leaves."""
-    with tempfile.TemporaryDirectory(prefix="gf-ntfs-") as name:
-        volume = Path(name) / "os.img"
-        _extract(disk, offset, length, volume)
-        try:
-            found = run(["ntfsls", "-f", "-p", _SYSPREP, volume]).decode("utf-8", "replace")
-        except PublishingError as error:
-            if error.code == "tool-missing":
-                raise
-            found = ""
-    if _GENERALISED not in found:
+    if volume.find(_GENERALISED) is None:
         raise _not_generalised("Sysprep has left no mark on it", "Run sysprep /generalize /oobe /shutdown in Windows.")
 
 

@@ -21,7 +21,6 @@ _PACKAGES = {
     "debugfs": "e2fsprogs",
     "qemu-img": "qemu-utils",
     "sbverify": "sbsigntool",
-    "ntfsls": "ntfs-3g",
     "zstd": "zstd",
     "busybox": "busybox-static",
     "cryptsetup": "cryptsetup-bin",

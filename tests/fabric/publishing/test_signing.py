@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -226,22 +227,60 @@ def test_file_systems_without_a_way_in_are_refused(tmp_path: Path, at: int, sign
     assert refused(tmp_path, signature_only(tmp_path / "x.img", at, signature)) == "file-system-unsupported"
 
 
-@pytest.mark.parametrize("generalised", [True, False])
-def test_windows_is_taken_once_sysprep_was_there(tmp_path: Path, generalised: bool) -> None:
-    volume = tmp_path / "ntfs.img"
+def windows(folder: Path, *files: str) -> Path:
+    """A volume with NTFS and these files, which are empty."""
+    volume, archive = folder / "ntfs.img", folder / "a.wim"
     volume.write_bytes(bytes(OS_MEBIBYTES * MEBIBYTE))
     subprocess.run(["mkntfs", "-F", "-Q", "-q", volume], check=True, capture_output=True)
+    for name in files:
+        (folder / "files" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "files" / name).touch()
+    if files:
+        subprocess.run(["wimcapture", folder / "files", archive, "--compress=none"], check=True, capture_output=True)
+        subprocess.run(["wimapply", archive, "1", volume], check=True, capture_output=True)
+    return volume
+
+
+MARK, LOG = "Windows/System32/Sysprep/Sysprep_succeeded.tag", "Windows/Panther/setupact.log"
+
+
+@pytest.mark.parametrize("generalised", [True, False])
+def test_windows_is_taken_once_sysprep_was_there(tmp_path: Path, generalised: bool) -> None:
+    volume = windows(tmp_path, LOG, *([MARK] if generalised else []))
     if not generalised:
         assert refused(tmp_path, volume) == "not-generalised"
         return
-    mark = tmp_path / "files/Windows/System32/Sysprep/Sysprep_succeeded.tag"
-    mark.parent.mkdir(parents=True)
-    mark.touch()
-    archive = tmp_path / "a.wim"
-    subprocess.run(["wimcapture", tmp_path / "files", archive, "--compress=none"], check=True, capture_output=True)
-    subprocess.run(["wimapply", archive, "1", volume], check=True, capture_output=True)
     with open_image(small_disk(tmp_path, volume)) as opened:
         assert inspect_disk(opened, None).file_system == "NTFS"
+
+
+def test_a_volume_with_ntfs_that_is_empty_is_refused(tmp_path: Path) -> None:
+    assert refused(tmp_path, windows(tmp_path)) == "not-generalised"
+
+
+def test_windows_without_the_folder_of_its_answer_file_is_refused(tmp_path: Path) -> None:
+    assert refused(tmp_path, windows(tmp_path, MARK)) == "file-system-folder"
+
+
+def test_windows_that_was_not_shut_down_is_refused(tmp_path: Path) -> None:
+    volume = windows(tmp_path, LOG, MARK)
+    data = bytearray(volume.read_bytes())
+    record = 4 * 4096 + 3 * 1024  # $Volume: mkntfs puts the table of files there
+    place = data.index(struct.pack("<BB", 3, 1), record)  # version 3.1, and then the flags
+    data[place + 2] |= 1
+    volume.write_bytes(data)
+    assert refused(tmp_path, volume) == "file-system-unclean"
+
+
+def test_a_volume_with_fat_needs_the_folders_too(tmp_path: Path) -> None:
+    volume = tmp_path / "fat.img"
+    volume.write_bytes(bytes(OS_MEBIBYTES * MEBIBYTE))
+    subprocess.run(["mformat", "-i", volume, "-T", "16384", "-h", "64", "-s", "32", "::"], check=True)
+    assert refused(tmp_path, volume) == "file-system-folder"
+    subprocess.run(["mmd", "-i", volume, "::/etc", "::/etc/guarded", "::/etc/guarded/files"], check=True)
+    (tmp_path / "again").mkdir()
+    with open_image(small_disk(tmp_path / "again", volume)) as opened:
+        assert inspect_disk(opened, None).file_system == "FAT"
 
 
 def test_a_boot_program_of_another_key_is_refused(disk: Path) -> None:
