@@ -29,7 +29,7 @@ from tenants.commands.shielding_data import (
     upload_shielding_data,
 )
 from tenants.matching import fits, qualifiers_of, words_of
-from tenants.models import ShieldingData, ShieldingDataKind
+from tenants.models import ShieldingData
 from tenants.offline_page.build import offline_page
 from tenants.policy import decide_describe_shielding_data, decide_remove_shielding_data
 from tenants.selectors.rollover import with_outdated
@@ -56,18 +56,14 @@ class ShieldingDataTable(BaseTable):
     name = NameColumn(
         url=lambda data: reverse("tenants:shielding-data-file", args=[data.pk]), icon=lambda _: "file-lock-2"
     )
-    kind = tables.Column(verbose_name="Type")
     policy = StatusColumn(of=lambda data: statuses.protection(data.policy), accessor="policy")
-    use = tables.Column(accessor="kind", verbose_name="For", orderable=False)
+    kind = tables.Column(verbose_name="Type")
     guardian = StatusColumn(of=lambda data: statuses.guardian(data.outdated), order_by="outdated")
     trusts = ListColumn()
     fits = ListColumn(verbose_name="Fits here")
     vms = ListColumn(verbose_name="VMs", order_by="vm_count", orderable=True)
     subscription = tables.Column(accessor="subscription__name", verbose_name="Subscription")
     uploaded_at = TimeColumn(verbose_name="Uploaded")
-
-    def render_use(self, record: ShieldingData) -> str:
-        return "Templates" if record.kind == ShieldingDataKind.FOR_SHIELDED_TEMPLATES else "Existing VMs"
 
     def render_trusts(self, record: ShieldingData) -> SafeString:
         return short_list([(words_of(each), "") for each in qualifiers_of(record)])
@@ -137,7 +133,6 @@ class ShieldingDataPage(ObjectDetailView):
             Fact("Uploaded", at=data.uploaded_at),
             Fact("Uploaded by", data.uploaded_by),
             Fact("Subscription", data.subscription.name),
-            Fact("Type", data.get_kind_display()),
             Fact("Recovery key", "left by the host" if data.escrows_recovery_key else "none",
                  help="Whether its owner can open a VM's disk when the virtual TPM is lost."),
             FactGroup(

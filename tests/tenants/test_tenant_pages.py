@@ -160,9 +160,16 @@ def test_the_list_of_files_says_what_each_trusts_fits_and_made(cast: Cast, clien
     make_shielding_data(cast.subscription, "old", qualifiers=[], kind="ForExistingVirtualMachines")
     client.force_login(cast.owner)
     page = client.get(reverse("tenants:shielding-data")).content.decode()
-    for text in ("debian, 1.0.0.0 or newer", "debian 1.0.0.0", "web01", "Existing VMs", "Current", "Shielded"):
+    for text in ("debian, 1.0.0.0 or newer", "debian 1.0.0.0", "web01", "For existing VMs", "Current", "Shielded"):
         assert text in page
     assert "debian 0.9.0.0" not in page
+    assert page.count("For existing VMs") == 1, "what a file is for stands in one column"
+
+
+def test_a_file_says_once_what_it_is_for(cast: Cast, client: Client) -> None:
+    client.force_login(cast.owner)
+    page = client.get(reverse("tenants:shielding-data-file", args=[cast.shielding_data.pk])).content.decode()
+    assert page.count("For shielded templates") == 1
 
 
 def test_a_file_is_renamed_and_described_by_its_owner_alone(cast: Cast, client: Client) -> None:
