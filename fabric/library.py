@@ -8,8 +8,9 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO
 
@@ -23,6 +24,7 @@ from fabric.models.library import library_path
 from portal.kernel.errors import Invalid, Unavailable
 
 CHUNK_BYTES = 1 << 20
+LEFTOVER = timedelta(days=1)
 LIMITS: dict[BlobKind, int] = {
     BlobKind.TEMPLATE_DISK: 64 << 30,
     BlobKind.UNSIGNED_DISK: 64 << 30,
@@ -83,12 +85,17 @@ def hash_of(path: Path, on_bytes: Callable[[int], None]) -> str:
 
 
 def keep(received: Received) -> LibraryBlob:
-    """Move a received file into the library and return its row; an existing one is kept as it is."""
+    """Give a received file its place in the library and return its row; an existing one is kept as it is.
+
+    The file keeps its old name as well, so that nothing has to arrive again where the transaction fails; whoever
+    received it removes that. What then lies in the library without a row is removed by `sweep`.
+    """
     target = library_path(received.sha256)
     target.parent.mkdir(parents=True, exist_ok=True)
-    if not target.exists():
-        received.path.chmod(0o640)
-        received.path.replace(target)
+    received.path.chmod(0o640)
+    with suppress(FileExistsError):
+        os.link(received.path, target)
+    os.utime(target)
     blob, made = LibraryBlob.objects.get_or_create(
         sha256=received.sha256, defaults={"size": received.size, "kind": received.kind}
     )
@@ -109,6 +116,20 @@ def drop_if_unused(sha256: str) -> None:
     except ProtectedError:
         return
     library_path(sha256).unlink(missing_ok=True)
+
+
+def sweep(now: datetime) -> int:
+    """Remove files that have no row: what published them failed. Returns how many.
+
+    Files of the last day stay, since the transaction that speaks for one may not have ended.
+    """
+    removed = 0
+    for path in settings.LIBRARY_DIR.glob("[0-9a-f][0-9a-f]/*"):
+        unused = path.stat().st_mtime < (now - LEFTOVER).timestamp()
+        if unused and not LibraryBlob.objects.filter(pk=path.name).exists():
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed
 
 
 def readable_size(size: int) -> str:

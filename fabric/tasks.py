@@ -9,7 +9,7 @@ import structlog
 from celery import shared_task
 from django.utils import timezone
 
-from fabric import dispatch, messages
+from fabric import dispatch, library, messages
 from fabric.commands import guardian, jobs, placing, publishing, reports, signing_jobs, submissions, sweeps, uploads
 from fabric.messages import MessageRefused
 from portal.kernel.errors import DomainError, Unavailable
@@ -109,6 +109,7 @@ def publish_template(job_id: str, upload_id: str) -> None:
 @shared_task(name="fabric.sweep_uploads")
 def sweep_uploads() -> None:
     uploads.sweep_uploads(timezone.now())
+    library.sweep(timezone.now())
 
 
 @shared_task(name="fabric.send_waiting")

@@ -131,14 +131,21 @@ def name_template(actor: Actor, *, signing: TemplateSigning, name: str, version:
 def start_signing(actor: Actor, *, signing: TemplateSigning) -> Job:
     """Sign and publish, or go on where an earlier job stopped.
 
-    Raises `Denied`, `Conflict` (under way, published, disk refused), `Invalid` (what is missing or taken).
+    Raises `Denied`, `Conflict` (under way, published, disk refused or not looked at), `Invalid` (what is missing or
+    taken).
     """
     require(decide_change_signing(actor, signing))
     _require_disk(signing)
     _check_identity(signing.name, signing.version)
     _check_new(signing, signing.name, signing.version)
     usable_signer(signing.signer, timezone.now())
-    if signing.inspection and signing.inspection.get("refusal"):
+    signing.refresh_from_db(fields=["inspection"])
+    if not signing.inspection:
+        raise Conflict(
+            "not-inspected", "The disk has not been looked at yet.",
+            "Wait for the job that inspects it, or inspect it again, then start.",
+        )  # fmt: skip
+    if signing.inspection.get("refusal"):
         refusal = signing.inspection["refusal"]
         raise Conflict(refusal["code"], refusal["message"], refusal["advice"])
     earlier, started_by = signing.job_id, "" if actor.is_system else actor.id

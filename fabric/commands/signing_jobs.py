@@ -55,9 +55,8 @@ def inspect(job_id: UUID, signing_id: UUID) -> None:
         return
     with _outcome(job_id):
         jobs.progress(job_id, "inspect", 1)
-        source = signing_work.source_of(signing)
-        seen = Seen.of(source)
-        with signing_work.inspection(signing.pk, source) as disk:
+        seen = Seen.of(signing_work.source_of(signing))
+        with signing_work.inspection(signing) as disk:
             found = _findings(disk, signing)
         found["seen"] = list(astuple(seen))
         kept = TemplateSigning.objects.filter(pk=signing.pk, inspection_job=job_id)
@@ -85,8 +84,8 @@ def _sign(job_id: UUID, signing: TemplateSigning) -> None:
     seen = _same_as_inspected(signing, Seen.of(source))
     jobs.start(job_id)
     folder = signing_work.folder_of(signing.pk)
-    link = signing_work.linked(folder, source)
-    disk = _publishable(job_id, folder, link, seen)
+    link = signing_work.linked(folder, signing)
+    disk = _publishable(job_id, folder, link, signing_work.converted_of(folder, source, seen))
     order = ToSign(
         disk, signing.name, signing.version, open_signer(signing.signer, signing.signer_fingerprint),
         _boot_certificate(signing), signing_work.catalog_of(folder),
@@ -96,13 +95,12 @@ def _sign(job_id: UUID, signing: TemplateSigning) -> None:
     signing_work.forget(signing.pk)
 
 
-def _publishable(job_id: UUID, folder: Path, link: Path, seen: Seen) -> Path:
-    """The disk itself if hosts can read it, else a VHDX of it: what is signed is what will be published."""
+def _publishable(job_id: UUID, folder: Path, link: Path, target: Path) -> Path:
+    """The disk itself if hosts can read it, else `target`, a VHDX of it: what is signed is what will be published."""
     container = container_of(link)
     if container in (Container.RAW, Container.VHDX):
         return link
     length = check_image(link, container)
-    target = signing_work.converted_of(folder, link.resolve(), seen)
     if not target.exists():
         require_room(folder, length)
         convert_watched(link, target, container, lambda percent: _progress(job_id, "convert", min(percent, 99)))
@@ -181,12 +179,12 @@ def _boot_certificate(signing: TemplateSigning) -> x509.Certificate:
 
 
 def _same_as_inspected(signing: TemplateSigning, seen: Seen) -> Seen:
-    if signing.inspection and signing.inspection.get("seen"):
-        _require_same(seen, Seen(*signing.inspection["seen"]))
+    inspection = signing.inspection or {}
+    _require_same(seen, Seen(*inspection["seen"]) if "seen" in inspection else None)
     return seen
 
 
-def _require_same(now: Seen, before: Seen) -> None:
+def _require_same(now: Seen, before: Seen | None) -> None:
     if now != before:
         raise PublishingError(
             "disk-changed", "The disk changed since it was looked at.", "Let nothing write to it, and inspect it again."

@@ -15,6 +15,8 @@ from django.conf import settings
 from fabric.import_folder import import_path
 from fabric.models import TemplateSigning
 from fabric.publishing.conversion import UNFINISHED
+from fabric.publishing.images import Container, container_of, require_room
+from fabric.publishing.tools import run
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +56,33 @@ def converted_of(folder: Path, source: Path, seen: Seen) -> Path:
     return target
 
 
-def linked(folder: Path, source: Path) -> Path:
-    """The disk as a link in a folder that is made if need be: what a tool unpacks beside the disk lands there."""
+def linked(folder: Path, signing: TemplateSigning) -> Path:
+    """The disk as a link in a folder that is made if need be: what a tool unpacks beside the disk lands there.
+
+    A qcow2 of the import folder is copied: it may name other files, and whoever may write there could let it do so
+    after it was looked at. Raises `Invalid` as `source_of`, `PublishingError`, OSError.
+    """
+    source = source_of(signing)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for pattern in (".unpacked-*", f"{UNFINISHED}*"):
         for left in folder.glob(pattern):
             shutil.rmtree(left, ignore_errors=True)
     link = folder / "source"
     link.unlink(missing_ok=True)
-    link.symlink_to(source.resolve())
+    if signing.disk is None and container_of(source) is Container.QCOW2:
+        require_room(folder, source.stat().st_size)
+        run(["cp", "--reflink=auto", "--", source, link])
+    else:
+        link.symlink_to(source.resolve())
     return link
 
 
 @contextmanager
-def inspection(pk: UUID, source: Path) -> Iterator[Path]:
-    """The disk as a link in a folder for looking at it, apart from that for signing."""
-    folder = folder_of(pk) / "inspection"
+def inspection(signing: TemplateSigning) -> Iterator[Path]:
+    """The disk in a folder for looking at it, as `linked`, apart from that for signing."""
+    folder = folder_of(signing.pk) / "inspection"
     try:
-        yield linked(folder, source)
+        yield linked(folder, signing)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -86,8 +86,13 @@ def append_to_upload(actor: Actor, *, upload: Upload, offset: int, pieces: Itera
 
 def cancel_upload(actor: Actor, *, upload: Upload) -> None:  # noqa: ARG001 - found as the actor's own
     """Drop an upload and what has arrived of it. Raises `Conflict` (`upload-busy`)."""
-    require_idle(upload)
-    drop(upload)
+    with transaction.atomic():
+        # The row orders this and a job that begins to work on the upload.
+        row = Upload.objects.select_for_update().filter(pk=upload.pk).first()
+        if row is not None:
+            require_idle(row)
+            row.delete()
+    _remove_files(upload)
 
 
 def drop(upload: Upload) -> None:

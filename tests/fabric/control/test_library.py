@@ -1,10 +1,13 @@
 """The library: what comes in, and which host gets what."""
 
 import uuid
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.db import transaction
 from django.test import Client
+from django.utils import timezone
 
 from fabric import library
 from fabric.commands import placements
@@ -106,4 +109,18 @@ def test_a_file_arrives_whole_or_not_at_all(cast: Cast, settings: object, tmp_pa
         assert library.keep(received) == blob
     assert blob.path.read_bytes() == b"1234"
     assert LibraryBlob.objects.count() == 1
+    assert blob.path.stat().st_mode & 0o777 == 0o640
     assert [path.name for path in (tmp_path / "library" / "incoming").iterdir()] == []
+
+
+def test_what_was_kept_for_nothing_is_swept_a_day_later(cast: Cast) -> None:
+    with library.receive([b"used"], BlobKind.CATALOG) as received:
+        used = library.keep(received)
+    with library.receive([b"unused"], BlobKind.CATALOG) as received, transaction.atomic():
+        unused = library.keep(received)
+        transaction.set_rollback(True)
+    now = timezone.now()
+    assert library.sweep(now) == 0, "its transaction may not have ended"
+    assert unused.path.exists()
+    assert library.sweep(now + timedelta(days=2)) == 1
+    assert (used.path.exists(), unused.path.exists()) == (True, False)

@@ -3,9 +3,10 @@
 import hashlib
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
+from django.db import DatabaseError
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -88,6 +89,31 @@ def test_an_upload_that_is_worked_on_is_neither_changed_cancelled_nor_swept(cast
         assert refused.value.code == "upload-busy"
     assert sweep_uploads(upload.expires_at) == 0
     assert upload.path.exists()
+
+
+def test_an_upload_is_not_cancelled_by_who_has_not_heard_of_its_job(cast: Cast) -> None:
+    """Between finding an upload and dropping it, somebody may have begun to publish it."""
+    upload = arrived(cast)
+    begin_publishing(cast.as_admin, catalog=catalog(), upload=Upload.objects.get(pk=upload.pk))
+    with pytest.raises(Conflict):
+        cancel_upload(cast.as_admin, upload=upload)
+    assert upload.path.exists()
+
+
+def test_a_disk_whose_publishing_fails_in_the_database_need_not_arrive_again(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = arrived(cast)
+    job = begin_publishing(cast.as_admin, catalog=catalog(), upload=upload)
+    monkeypatch.setattr("fabric.commands.templates.audit.record", Mock(side_effect=DatabaseError))
+    with pytest.raises(DatabaseError):
+        publish_uploaded(job.pk, upload.pk)
+    monkeypatch.undo()
+    assert not TemplateDisk.objects.filter(pk=upload.pk).exists()
+    assert upload.path.read_bytes() == DISK
+    again = begin_publishing(cast.as_admin, catalog=catalog(), upload=upload)
+    publish_uploaded(again.pk, upload.pk)
+    assert TemplateDisk.objects.get(pk=upload.pk).disk.path.read_bytes() == DISK
 
 
 def test_a_refused_disk_fails_its_job_and_stays_for_another_try(cast: Cast) -> None:

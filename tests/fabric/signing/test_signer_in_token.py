@@ -63,6 +63,7 @@ def pin_file(folders: Path, made_token: Token, template_key_uri: str) -> Path:
 
 def test_a_template_is_signed_in_the_token(cast: Cast, worker: Worker, pin_file: Path) -> None:
     signing = drafted(cast)
+    worker.work()
     start_signing(cast.as_admin, signing=signing)
     worker.work()
     signed = parse_catalog(published(signing).catalog.path.read_bytes()).verify()
@@ -71,7 +72,9 @@ def test_a_template_is_signed_in_the_token(cast: Cast, worker: Worker, pin_file:
 
 def test_a_pin_that_others_can_read_is_not_used(cast: Cast, worker: Worker, pin_file: Path) -> None:
     pin_file.chmod(0o644)
-    job = start_signing(cast.as_admin, signing=drafted(cast))
+    signing = drafted(cast)
+    worker.work()
+    job = start_signing(cast.as_admin, signing=signing)
     worker.work()
     job.refresh_from_db()
     assert (job.state, job.error_code) == (JobState.FAILED, "signer-exposed")

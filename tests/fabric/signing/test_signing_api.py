@@ -73,6 +73,8 @@ def test_wrong_input_begins_nothing(client: Client, change: dict[str, str], stat
 def test_a_signing_is_cancelled_and_gone_on_with(cast: Cast, client: Client, worker: Worker) -> None:
     own = f"{SIGNINGS}{drafted(cast).pk}/"
     assert post(client, f"{own}cancel/").status_code == 409
+    assert post(client, f"{own}start/").json()["code"] == "not-inspected"
+    worker.work()
     post(client, f"{own}start/")
     assert post(client, f"{own}start/").status_code == 409
     assert post(client, f"{own}cancel/").json()["state"] == "stopped"
@@ -157,10 +159,13 @@ def test_the_command_line_says_why_a_disk_is_not_signed_and_leaves_no_draft(
     assert not TemplateSigning.objects.exists()
 
 
-def test_the_command_line_takes_a_cancelled_signing_up_again(gf: Callable[..., Result], cast: Cast) -> None:
+def test_the_command_line_takes_a_cancelled_signing_up_again(
+    gf: Callable[..., Result], cast: Cast, worker: Worker
+) -> None:
     from fabric.commands.signing import start_signing
 
     signing = drafted(cast)
+    worker.work()
     start_signing(cast.as_admin, signing=signing)
     assert "is stopped" in gf("cancel-signing", str(signing.pk)).output
     done = gf("sign-in-portal", "--resume", str(signing.pk))

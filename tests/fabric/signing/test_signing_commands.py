@@ -1,6 +1,7 @@
 """Signing a template disk in the fabric: who may, what stops it, and how it goes on."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from fabric.commands.templates import retire_template
 from fabric.commands.unsigned_disks import discard_disk, import_disk
 from fabric.disks.catalog import parse_catalog
 from fabric.models import BlobKind, LibraryBlob, SigningState, TemplateDisk, TemplateSigning, UnsignedDisk
+from fabric.publishing import images
 from fabric.publishing.signing import verify_template
 from portal.accounts.models import User
 from portal.kernel import jobs
@@ -132,6 +134,7 @@ def test_a_raw_disk_that_was_uploaded_is_kept_once(cast: Cast, worker: Worker, f
     disk = brought(cast, folders / "import" / IMPORTED, folders)
     assert disk.blob.kind == BlobKind.UNSIGNED_DISK
     signing = drafted(cast, disk)
+    worker.work()
     start_signing(cast.as_admin, signing=signing)
     worker.work()
     assert published(signing).disk_id == disk.blob_id
@@ -174,6 +177,7 @@ def test_a_name_and_version_that_no_catalog_can_carry_are_refused_at_their_field
 
 def test_a_version_that_is_published_is_not_signed_again(cast: Cast, worker: Worker) -> None:
     first, second = drafted(cast), drafted(cast)
+    worker.work()
     start_signing(cast.as_admin, signing=first)
     worker.work()
     with pytest.raises(Invalid, match="published already"):
@@ -250,6 +254,7 @@ def test_a_signing_whose_worker_stays_away_is_lost_and_can_be_taken_up_again(
     cast: Cast, worker: Worker, killed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signing = drafted(cast)
+    worker.work()
     job = start_signing(cast.as_admin, signing=signing)
     killed("publish")
     with pytest.raises(SystemExit):
@@ -266,6 +271,7 @@ def test_a_signing_whose_worker_stays_away_is_lost_and_can_be_taken_up_again(
 
 def test_a_message_that_comes_twice_signs_once(cast: Cast, worker: Worker) -> None:
     signing = drafted(cast)
+    worker.work()
     start_signing(cast.as_admin, signing=signing)
     worker.waiting *= 2
     worker.work()
@@ -288,6 +294,7 @@ def test_a_second_signing_waits_for_its_turn(cast: Cast, worker: Worker) -> None
 
 def test_what_is_being_signed_cannot_be_changed(cast: Cast, worker: Worker) -> None:
     signing = drafted(cast)
+    worker.work()
     start_signing(cast.as_admin, signing=signing)
     for attempt in (
         lambda: choose_disk(cast.as_admin, signing=signing, import_name=IMPORTED),
@@ -298,9 +305,57 @@ def test_what_is_being_signed_cannot_be_changed(cast: Cast, worker: Worker) -> N
         with pytest.raises(Conflict, match="being signed"):
             attempt()
     stale = drafted(cast, version="2.0.0.0")
+    worker.work()
     start_signing(cast.as_admin, signing=now(stale))
     with pytest.raises(Conflict, match="just"):
         choose_signer(cast.as_admin, signing=stale, signer=SIGNER)
+
+
+def test_a_disk_that_was_not_looked_at_is_not_signed(cast: Cast, worker: Worker) -> None:
+    signing = drafted(cast)
+    with pytest.raises(Conflict) as refused:
+        start_signing(cast.as_admin, signing=signing)
+    assert refused.value.code == "not-inspected"
+    worker.work()
+    start_signing(cast.as_admin, signing=signing)
+    worker.work()
+    assert published(signing)
+
+
+def test_a_qcow2_of_the_import_folder_cannot_be_exchanged_while_it_is_looked_at(
+    cast: Cast, worker: Worker, folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may write there has it name another file as soon as it was found to name none."""
+    mine = converted(folders, "qcow2", "-c").rename(folders / "import/mine.qcow2")
+    shutil.copyfile(folders / "import/small-boot-certificate.pem", folders / "import/mine-boot-certificate.pem")
+    secret = folders / "secret.raw"
+    secret.write_bytes(b"secret of the worker".ljust(MEBIBYTE, b"."))
+    other = folders / "other.qcow2"
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-b", secret, "-F", "raw", other, str(40 * MEBIBYTE)], check=True
+    )
+    looked, check_image = [], images.check_image
+
+    def exchanging(path: Path, container: images.Container) -> int:
+        looked.append(length := check_image(path, container))
+        shutil.copyfile(other, mine)
+        return length
+
+    monkeypatch.setattr(images, "check_image", exchanging)
+    monkeypatch.setattr(signing_jobs, "check_image", exchanging)
+    signing = begin_signing(cast.as_admin, signer=SIGNER)
+    choose_disk(cast.as_admin, signing=signing, import_name=mine.name)
+    name_template(cast.as_admin, signing=signing, name="Small Linux", version="1.0.0.0")
+    worker.work()
+    assert looked
+    found = now(signing).inspection
+    assert found is not None
+    assert found["file_system"] == "ext4", "the disk that was checked is the one that is looked at"
+    start_signing(cast.as_admin, signing=signing)
+    worker.work()
+    job = now(signing).job
+    assert job is not None
+    assert (job.state, job.error_code) == (JobState.FAILED, "disk-changed")
 
 
 def test_a_disk_that_changed_since_it_was_looked_at_is_not_signed(cast: Cast, worker: Worker, folders: Path) -> None:
@@ -352,6 +407,7 @@ def test_another_certificate_under_the_same_name_does_not_sign(cast: Cast, worke
     add_signer(folders, "other")
     (folders / "signers/other.pem").rename(folders / f"signers/{SIGNER}.pem")
     (folders / "signers/other.key").rename(folders / f"signers/{SIGNER}.key")
+    worker.work()
     job = start_signing(cast.as_admin, signing=signing)
     worker.work()
     job.refresh_from_db()
@@ -361,6 +417,7 @@ def test_another_certificate_under_the_same_name_does_not_sign(cast: Cast, worke
 
 def test_rights_are_asked_again_when_it_is_published(cast: Cast, worker: Worker) -> None:
     signing = drafted(cast)
+    worker.work()
     job = start_signing(cast.as_admin, signing=signing)
     User.objects.filter(pk=cast.admin.pk).update(role="tenant")
     worker.work()
@@ -396,6 +453,7 @@ def test_a_full_library_fails_the_job_with_the_reason_and_keeps_nothing_half_mad
 ) -> None:
     signing = drafted(cast)
     settings.LIBRARY_MAX_BLOB_BYTES = MEBIBYTE
+    worker.work()
     job = start_signing(cast.as_admin, signing=signing)
     worker.work()
     job.refresh_from_db()
@@ -407,6 +465,7 @@ def test_the_jobs_words_hold_no_path_of_a_key_and_no_passphrase(cast: Cast, work
     (folders / f"signers/{SIGNER}.passphrase").write_text("canary-passphrase\n")
     (folders / f"signers/{SIGNER}.passphrase").chmod(0o600)
     signing = drafted(cast)
+    worker.work()
     job = start_signing(cast.as_admin, signing=signing)
     worker.work()
     job.refresh_from_db()
