@@ -37,3 +37,8 @@ export function showDependents() {
 export function clear(...ids) {
   for (const id of ids) byId(id).value = "";
 }
+
+/** Say that what the page holds has changed in another way than by a field. */
+export function tellChange() {
+  document.dispatchEvent(new Event("change"));
+}
