@@ -9,7 +9,7 @@ import {
   wipeContent,
 } from "./content_step.js";
 import { qualifiersForUse, typeForUse } from "./disks_step.js";
-import { byId, element, tellChange } from "./dom.js";
+import { byId, element, tellChange, withNames } from "./dom.js";
 import { guardiansForUse } from "./guardians_step.js";
 import { hex, sha256, textOf, utf8 } from "./octets.js";
 import { ownerForUse } from "./owner_step.js";
@@ -83,7 +83,7 @@ async function show(name, pdk, { type, recoveryKey, names, hostLine }) {
   const line = `${alias} ${hostLine}`;
   const { asked, warning } = aboutValues(names);
   const lines = [fingerprintFact("SHA-256 of the file", hex(await sha256(pdk)))];
-  if (type === FOR_TEMPLATES) lines.push(["Asks for values", asked]);
+  if (type === FOR_TEMPLATES) lines.push(["Asks for values", element("span", {}, ...withNames(asked))]);
   lines.push(["Recovery key", RECOVERY_KEYS[recoveryKey]]);
   if (hostLine) {
     lines.push(["SSH host key", copied(await sshFingerprint(hostLine))], ["Line for known_hosts", copied(line)]);
@@ -91,7 +91,7 @@ async function show(name, pdk, { type, recoveryKey, names, hostLine }) {
   const links = element("p", { class: "actions" }, pdkLink(name, pdk), ...(hostLine ? [lineLink(alias, line)] : []));
   const said = [element("h3", {}, `${name} is ready`), facts(...lines), hostLine ? advice(alias) : plainAdvice()];
   if (recoveryKey === "Escrow") said.push(recoveryAdvice());
-  if (warning) said.push(element("p", {}, element("strong", {}, warning)));
+  if (warning) said.push(element("p", {}, element("strong", {}, ...withNames(warning))));
   const result = byId("make-result");
   result.replaceChildren(element("div", { class: "note note-done" }, ...said, links));
   result.hidden = false;

@@ -1,7 +1,7 @@
 // What will be made, as things stand now: renewed with every change, so that it is true when the button is pressed.
 import { aboutValues, answersForReview, policyForUse, recoveryKeyForUse } from "./content_step.js";
 import { trustedDisks, typeForUse } from "./disks_step.js";
-import { byId, element } from "./dom.js";
+import { byId, element, withNames } from "./dom.js";
 import { filesForReview } from "./files_step.js";
 import { guardianNames } from "./guardians_step.js";
 import { ownerName } from "./owner_step.js";
@@ -22,7 +22,7 @@ async function renew() {
   const { asked, warning } = answers.names ? aboutValues(answers.names) : { asked: "Not known yet", warning: "" };
   byId("review").replaceChildren(facts(...lines(answers, asked)));
   const place = byId("values-warning");
-  place.textContent = warning;
+  place.replaceChildren(...withNames(warning));
   place.hidden = !warning;
 }
 
@@ -36,7 +36,7 @@ function lines(answers, asked) {
     ["Guardians", guardianNames().join(", ") || "None yet"],
     ...(isForTemplates ? [["Trusted disks", listed(trustedDisks())]] : []),
     ["Answer file", answers.words],
-    ...(isForTemplates ? [["Asks for values", asked]] : []),
+    ...(isForTemplates ? [["Asks for values", element("span", {}, ...withNames(asked))]] : []),
     ["SSH host key", hostKey],
     ["Files", names.join(", ") || "None"],
     ["Recovery key", RECOVERY_KEYS[recoveryKeyForUse()]],
