@@ -43,10 +43,12 @@ export function aboutValues(names) {
   const missing = missingInPortal(names);
   const asked = names.length ? `The fabric fills in ${names.join(", ")}.` : "It asks the fabric for no value.";
   if (!missing.length) return { asked, warning: "" };
-  const [values, them, fixed] = missing.length > 1 ? ["values", "them", "fixed values"] : ["value", "it", "a fixed value"];
-  const advice = `Use a fabric that gives ${them}, or put ${fixed} into the answer file.`;
-  const sentence = `The answer file asks for ${missing.join(", ")}, and this project's portal has no ${values} for ${them}.`;
-  return { asked, warning: `${sentence} ${advice}` };
+  const isOne = missing.length === 1;
+  const lack = `this project's portal has no ${isOne ? "value for it" : "values for them"}`;
+  const advice = isOne
+    ? "Use a fabric that gives it, or put a fixed value into the answer file."
+    : "Use a fabric that gives them, or put fixed values into the answer file.";
+  return { asked, warning: `The answer file asks for ${missing.join(", ")}, and ${lack}. ${advice}` };
 }
 
 /** `{ answerFile, files, hostLine }`; the caller wipes it with `wipeContent`. `progress` is told the part done. */
@@ -79,14 +81,20 @@ export async function answersForReview() {
   if (!isForTemplates()) return { words: "None: these machines exist already", names: [], isLinux: false };
   if (!isMadeHere() && !file) return { words: "Not chosen yet" };
   try {
-    const text = isMadeHere() ? linuxAnswerFile(settings(STAND_IN)) : textOfAnswers(await readFile(file, ANSWER_FILE_MAX));
-    const isLinux = isLinuxAnswerFile(text);
-    const words = isMadeHere() ? "Made here, for Linux" : `${file.name}, ${isLinux ? "for Linux" : "for Windows"}`;
-    return { words, names: substitutionStrings(text), isLinux };
+    return isMadeHere() ? seen("Made here", linuxAnswerFile(settings(STAND_IN))) : await seenIn(file);
   } catch (error) {
     if (error instanceof Refusal) return { words: error.message };
     throw error;
   }
+}
+
+async function seenIn(file) {
+  return seen(file.name, textOfAnswers(await readFile(file, ANSWER_FILE_MAX)));
+}
+
+function seen(name, text) {
+  const isLinux = isLinuxAnswerFile(text);
+  return { words: `${name}, for ${isLinux ? "Linux" : "Windows"}`, names: substitutionStrings(text), isLinux };
 }
 
 function isForTemplates() {

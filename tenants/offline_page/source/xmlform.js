@@ -44,8 +44,9 @@ export function checkWellFormed(text) {
 }
 
 function isReadByHosts(element, depth) {
-  const isWritable = Array.from(element.attributes).every((one) => one.namespaceURI !== XMLNS || URI.test(one.value));
-  return isWritable && depth <= CARRIED_DEPTH_MAX && Array.from(element.children).every((child) => isReadByHosts(child, depth + 1));
+  const areUris = Array.from(element.attributes).every((one) => one.namespaceURI !== XMLNS || URI.test(one.value));
+  const children = Array.from(element.children);
+  return areUris && depth <= CARRIED_DEPTH_MAX && children.every((child) => isReadByHosts(child, depth + 1));
 }
 
 function notWellFormed() {
