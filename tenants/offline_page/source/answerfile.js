@@ -4,6 +4,7 @@ import { Refusal } from "./refusal.js";
 import { checkWellFormed } from "./xmlform.js";
 
 export const ANSWER_FILE_MAX = 64 * 1024;
+const NOT_LINUX = /^[\ufeff \r\n\t]*</;
 const PLACEHOLDER = /@[A-Za-z][A-Za-z0-9]*(?:-[0-9]+)*@/g;
 /** The substitution strings. The first digit is the network adapter. */
 export const PLACEHOLDERS = [
@@ -17,6 +18,15 @@ export const PLACEHOLDERS = [
   "@NextHop-1-1@",
   "@Prefix-1-2@",
   "@NextHop-1-2@",
+  "@DnsAddr-1-1@",
+];
+/** Those for which this project's portal has a value. */
+export const PORTAL_VALUES = [
+  "@ComputerName@",
+  "@TimeZone@",
+  "@IP4Addr-1@",
+  "@Prefix-1-1@",
+  "@NextHop-1-1@",
   "@DnsAddr-1-1@",
 ];
 
@@ -66,17 +76,51 @@ export const LINUX_KEYS = {
   GF_LOCALE: (value) => LOCALE.test(value),
 };
 
-/** An answer file that lets the fabric choose name, time zone and network, and the owner the password. */
-export function defaultLinuxAnswerFile(passwordHash) {
-  return [
-    'GF_COMPUTER_NAME="@ComputerName@"',
-    'GF_TIME_ZONE="@TimeZone@"',
-    `GF_ROOT_PASSWORD_HASH="${passwordHash}"`,
-    'GF_IP4_ADDRESS="@IP4Addr-1@"',
-    'GF_IP4_GATEWAY="@NextHop-1-1@"',
-    'GF_DNS="@DnsAddr-1-1@"',
-    "",
-  ].join("\n");
+/**
+ * A Linux answer file. The fabric chooses the name, and the time zone unless one is given; `addresses` holds the IP
+ * versions (4, 6) whose addresses come from its pool, without any the guest asks DHCP. Throws a Refusal.
+ */
+export function linuxAnswerFile({ passwordHash, timeZone = "@TimeZone@", addresses = [4], locale = "" }) {
+  const values = {
+    GF_COMPUTER_NAME: "@ComputerName@",
+    GF_TIME_ZONE: timeZone,
+    GF_ROOT_PASSWORD_HASH: passwordHash,
+    GF_IP4_ADDRESS: addresses.includes(4) ? "@IP4Addr-1@" : "",
+    GF_IP4_GATEWAY: addresses.includes(4) ? "@NextHop-1-1@" : "",
+    GF_IP6_ADDRESS: addresses.includes(6) ? "@IP6Addr-1@" : "",
+    GF_IP6_GATEWAY: addresses.includes(6) ? "@NextHop-1-2@" : "",
+    GF_DNS: addresses.length ? "@DnsAddr-1-1@" : "",
+    GF_LOCALE: locale,
+  };
+  const given = Object.entries(values).filter(([, value]) => value);
+  const text = given.map(([key, value]) => `${key}="${value}"\n`).join("");
+  checkLinuxAnswerFile(text);
+  return text;
+}
+
+/** Whether a checked answer file is of the Linux form. */
+export function isLinuxAnswerFile(text) {
+  return !NOT_LINUX.test(text);
+}
+
+/** The substitution strings in an answer file, sorted, each once. Throws a Refusal for unknown ones. */
+export function substitutionStrings(text) {
+  const found = [...new Set(text.match(PLACEHOLDER) ?? [])];
+  for (const name of found) {
+    if (!PLACEHOLDERS.includes(name)) {
+      throw new Refusal(
+        "unknown-placeholder",
+        `The answer file uses ${name.slice(0, 64)}, which is not a substitution string.`,
+        `Use only ${PLACEHOLDERS.join(", ")}.`,
+      );
+    }
+  }
+  return found.sort();
+}
+
+/** Those of the substitution strings `needed` for which this project's portal has no value. */
+export function missingInPortal(needed) {
+  return needed.filter((name) => !PORTAL_VALUES.includes(name));
 }
 
 /** Refuse what is no answer file: the Linux form, or well-formed XML (unattend.xml). Throws a Refusal. */
@@ -84,17 +128,9 @@ export function checkAnswerFile(text) {
   if (utf8(text).length > ANSWER_FILE_MAX) {
     throw new Refusal("answer-file-size", `The answer file has more than ${ANSWER_FILE_MAX / 1024} KiB.`);
   }
-  for (const found of text.match(PLACEHOLDER) ?? []) {
-    if (!PLACEHOLDERS.includes(found)) {
-      throw new Refusal(
-        "unknown-placeholder",
-        `The answer file uses ${found.slice(0, 64)}, which is not a substitution string.`,
-        `Use only ${PLACEHOLDERS.join(", ")}.`,
-      );
-    }
-  }
-  if (/^[\ufeff \r\n\t]*</.test(text)) checkWellFormed(text.replace(/^\ufeff/, ""));
-  else checkLinuxAnswerFile(text);
+  substitutionStrings(text);
+  if (isLinuxAnswerFile(text)) checkLinuxAnswerFile(text);
+  else checkWellFormed(text);
 }
 
 function checkLinuxAnswerFile(text) {

@@ -1,23 +1,35 @@
-// Step 3: the template disks, from catalogs or by hand.
+// Step 3: what the file is for, and the template disks, from catalogs or by hand.
 import { CATALOG_MAX, openCatalog } from "./catalog.js";
-import { byId, clear, element, removeButton } from "./dom.js";
+import { byId, chosen, clear, element, removeButton, tellChange } from "./dom.js";
 import { fingerprintOctets } from "./octets.js";
+import { FOR_TEMPLATES } from "./pdk.js";
 import { about, announce, attempt, problem } from "./problems.js";
 import { checkVersion, describe, qualifier } from "./qualifier.js";
 import { readFile } from "./saving.js";
 
 const trusted = [];
 
-/** The qualifiers. Throws a problem where `least` are not there. */
-export function qualifiersForUse(least) {
-  if (trusted.length < least) {
+export function typeForUse() {
+  return chosen("type");
+}
+
+/** The qualifiers. Throws a problem where there are none and the type wants some. */
+export function qualifiersForUse() {
+  if (typeForUse() !== FOR_TEMPLATES) return [];
+  if (!trusted.length) {
     throw problem("disk-file", "qualifiers", "Add the catalog of at least one template disk, or name a disk by hand.");
   }
   return [...trusted];
 }
 
+/** The disks in words. */
+export function trustedDisks() {
+  return trusted.map(describe);
+}
+
 export function startDisksStep() {
   const step = byId("disks-step");
+  byId("type").addEventListener("change", markStep);
   byId("disk-file").addEventListener("change", (event) => {
     void attempt(step, "disk-file", () => about("disk-file", () => addCatalogs([...event.target.files])));
   });
@@ -61,5 +73,10 @@ function add(one) {
 }
 
 function markDone() {
-  byId("disks-step").classList.toggle("step-done", trusted.length > 0);
+  markStep();
+  tellChange();
+}
+
+function markStep() {
+  byId("disks-step").classList.toggle("step-done", trusted.length > 0 || typeForUse() !== FOR_TEMPLATES);
 }

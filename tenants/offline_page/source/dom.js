@@ -12,6 +12,11 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+/** A text as nodes in which the names of values (@Word@) are not broken into two lines. */
+export function withNames(text) {
+  return text.split(/(@[A-Za-z0-9-]+@)/).map((part, at) => (at % 2 ? element("span", { class: "name" }, part) : part));
+}
+
 /** A button that removes something by name; `removed` is called when it is pressed. */
 export function removeButton(name, removed) {
   const attributes = { type: "button", class: "button button-small", "aria-label": `Remove ${name}` };
@@ -36,4 +41,9 @@ export function showDependents() {
 /** Empty fields that held secrets or the names of secret files. */
 export function clear(...ids) {
   for (const id of ids) byId(id).value = "";
+}
+
+/** Say that what the page holds has changed in another way than by a field. */
+export function tellChange() {
+  document.dispatchEvent(new Event("change"));
 }

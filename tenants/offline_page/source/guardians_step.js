@@ -1,5 +1,5 @@
 // Step 2: the guardians, each from its metadata, each compared by a person.
-import { byId, clear, element, removeButton } from "./dom.js";
+import { byId, clear, element, removeButton, tellChange } from "./dom.js";
 import { METADATA_MAX, datesOutside, openMetadata } from "./metadata.js";
 import { bareFingerprint, grouped } from "./octets.js";
 import { about, announce, attempt, problem } from "./problems.js";
@@ -14,6 +14,10 @@ export function guardiansForUse() {
   if (!known.length) throw problem("guardian-file", "no-guardian", "Add the metadata of at least one guardian.");
   known.forEach(checkCompared);
   return known.map((one) => one.guardian);
+}
+
+export function guardianNames() {
+  return known.map((one) => one.guardian.name);
 }
 
 export function startGuardiansStep() {
@@ -43,6 +47,7 @@ async function add(files) {
 
 function markDone() {
   byId("guardians-step").classList.toggle("step-done", known.length > 0);
+  tellChange();
 }
 
 /** A name that every guardian may have, for the list only: metadata carries none. */

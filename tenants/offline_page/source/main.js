@@ -5,8 +5,9 @@ import { byId, clear, showDependents } from "./dom.js";
 import { startGuardiansStep } from "./guardians_step.js";
 import { isPdkUnsaved, startMakeStep } from "./make_step.js";
 import { isOwnerUnsaved, startOwnerStep } from "./owner_step.js";
+import { startReview } from "./review.js";
 
-const SECRETS = ["owner-passphrase", "owner-repeat", "root-password", "root-repeat"];
+const SECRETS = ["owner-passphrase", "owner-repeat", "root-password", "root-repeat", "rdp-password"];
 
 function sayWhereFrom() {
   const isFromDisk = location.protocol === "file:";
@@ -36,6 +37,7 @@ function start() {
   startDisksStep();
   startContentStep();
   startMakeStep();
+  startReview();
   // A page kept for Back, or fields restored by the browser, must not hold what was typed.
   addEventListener("pagehide", () => clear(...SECRETS));
   addEventListener("beforeunload", (event) => {

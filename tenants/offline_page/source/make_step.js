@@ -1,16 +1,23 @@
 // Step 5: the shielding data file.
-import { clearSecretFields, contentForUse, policyForUse, wipeContent } from "./content_step.js";
-import { qualifiersForUse } from "./disks_step.js";
-import { byId, element } from "./dom.js";
+import { substitutionStrings } from "./answerfile.js";
+import {
+  aboutValues,
+  clearSecretFields,
+  contentForUse,
+  policyForUse,
+  recoveryKeyForUse,
+  wipeContent,
+} from "./content_step.js";
+import { qualifiersForUse, typeForUse } from "./disks_step.js";
+import { byId, element, tellChange, withNames } from "./dom.js";
 import { guardiansForUse } from "./guardians_step.js";
-import { hex, sha256, utf8 } from "./octets.js";
+import { hex, sha256, textOf, utf8 } from "./octets.js";
 import { ownerForUse } from "./owner_step.js";
-import { PDK_TYPES, writePdk } from "./pdk.js";
+import { FOR_TEMPLATES, RECOVERY_KEYS, writePdk } from "./pdk.js";
 import { announce, attempt, problem } from "./problems.js";
 import { copied, facts, fingerprintFact, saveLink } from "./saving.js";
 import { sshFingerprint } from "./ssh.js";
 
-const TYPE = "ForShieldedTemplates";
 const FILE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const state = { isSaved: true };
 
@@ -27,17 +34,23 @@ export function startMakeStep() {
 
 async function make() {
   const name = pdkName();
-  const owner = ownerForUse();
-  const guardians = guardiansForUse();
-  const qualifiers = qualifiersForUse(PDK_TYPES[TYPE].qualifiersMin);
+  const chosen = {
+    owner: ownerForUse(),
+    guardians: guardiansForUse(),
+    type: typeForUse(),
+    qualifiers: qualifiersForUse(),
+    policy: policyForUse(),
+    recoveryKey: recoveryKeyForUse(),
+  };
   byId("make-result").hidden = true;
   announce("Making the file.");
   const content = await withProgress((told) => contentForUse(told));
-  const { answerFile, files, hostLine } = content;
   try {
-    const pdk = await writePdk({ type: TYPE, owner, guardians, policy: policyForUse(), qualifiers, answerFile, files });
+    const pdk = await writePdk({ ...chosen, ...content });
+    const names = substitutionStrings(textOf(content.answerFile, ""));
     clearSecretFields();
-    await show(name, pdk, hostLine);
+    tellChange();
+    await show(name, pdk, { ...chosen, names, hostLine: content.hostLine });
   } finally {
     wipeContent(content);
   }
@@ -64,20 +77,23 @@ async function withProgress(work) {
   }
 }
 
-async function show(name, pdk, hostLine) {
+async function show(name, pdk, { type, recoveryKey, names, hostLine }) {
   // What to call the VM's host key in known_hosts, where its address is not known yet.
   const alias = name.replace(/\.[^.]*$/, "").replace(/[^A-Za-z0-9.-]/g, "-");
   const line = `${alias} ${hostLine}`;
-  const said = facts(
-    fingerprintFact("SHA-256 of the file", hex(await sha256(pdk))),
-    ["SSH host key", copied(await sshFingerprint(hostLine))],
-    ["Line for known_hosts", copied(line)],
-  );
-  const links = element("p", { class: "actions" }, pdkLink(name, pdk), lineLink(alias, line));
+  const { asked, warning } = aboutValues(names);
+  const lines = [fingerprintFact("SHA-256 of the file", hex(await sha256(pdk)))];
+  if (type === FOR_TEMPLATES) lines.push(["Asks for values", element("span", {}, ...withNames(asked))]);
+  lines.push(["Recovery key", RECOVERY_KEYS[recoveryKey]]);
+  if (hostLine) {
+    lines.push(["SSH host key", copied(await sshFingerprint(hostLine))], ["Line for known_hosts", copied(line)]);
+  }
+  const links = element("p", { class: "actions" }, pdkLink(name, pdk), ...(hostLine ? [lineLink(alias, line)] : []));
+  const said = [element("h3", {}, `${name} is ready`), facts(...lines), hostLine ? advice(alias) : plainAdvice()];
+  if (recoveryKey === "Escrow") said.push(recoveryAdvice());
+  if (warning) said.push(element("p", {}, element("strong", {}, ...withNames(warning))));
   const result = byId("make-result");
-  result.replaceChildren(
-    element("div", { class: "note note-done" }, element("h3", {}, `${name} is ready`), said, advice(alias), links),
-  );
+  result.replaceChildren(element("div", { class: "note note-done" }, ...said, links));
   result.hidden = false;
   byId("make-step").classList.add("step-done");
   announce(`${name} is ready. Passwords were removed from the fields.`);
@@ -91,6 +107,20 @@ function advice(alias) {
     "Save both and upload the file to the portal. Keep the line: by it you recognise your virtual machine. ",
     "Connect with ",
     element("code", {}, `ssh -o HostKeyAlias=${alias} …`),
+  );
+}
+
+function plainAdvice() {
+  return element("p", {}, "Save it and upload it to the portal.");
+}
+
+function recoveryAdvice() {
+  return element(
+    "p",
+    {},
+    "Keep this very file with your owner guardian: with no other does ",
+    element("code", {}, "gf recovery unprotect"),
+    " open the recovery keys of the machines made from it.",
   );
 }
 

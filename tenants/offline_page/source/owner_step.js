@@ -1,5 +1,5 @@
 // Step 1: the owner guardian, made here or opened from its file.
-import { byId, chosen, clear, element } from "./dom.js";
+import { byId, chosen, clear, element, tellChange } from "./dom.js";
 import { checkName } from "./guardian.js";
 import { OWNER_FILE_MAX, checkPassphrase, newOwner, openOwner } from "./owner_guardian.js";
 import { about, announce, attempt, problem } from "./problems.js";
@@ -18,6 +18,11 @@ export function ownerForUse() {
     throw problem("owner-save", "owner-not-saved", "Save the owner guardian first: what it owns is lost without it.");
   }
   return state.owner;
+}
+
+/** The owner's name, empty while there is none. */
+export function ownerName() {
+  return state.owner?.guardian.name ?? "";
 }
 
 export function isOwnerUnsaved() {
@@ -128,4 +133,5 @@ function setOwned(isOwned) {
   byId("owner-form").hidden = isOwned;
   byId("owner-result").hidden = !isOwned;
   byId("owner-step").classList.toggle("step-done", isOwned);
+  tellChange();
 }

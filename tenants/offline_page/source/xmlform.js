@@ -4,6 +4,8 @@ import { Refusal } from "./refusal.js";
 import { escapedText, escapedValue } from "./xmlwriting.js";
 
 const DEPTH_MAX = 32;
+const CARRIED_DEPTH_MAX = 256;
+const URI = /^[\w\-.~:/?#[\]@!$&'()*+,;=%]*$/;
 const XMLNS = "http://www.w3.org/2000/xmlns/";
 const FOREIGN_REFERENCE = /&(?!(?:amp|lt|gt|quot|#xD|#x9|#xA);)/;
 // The page allows no text to become markup but here, where it becomes a document that is never shown.
@@ -29,12 +31,26 @@ export function parseDocument(octets, { namespace, name, limit }) {
   return root;
 }
 
-/** Refuse what is not well-formed XML or carries a document type, for files of others that are only carried. */
+/**
+ * Refuse what is not well-formed XML or carries a document type, for files of others that are only carried. A browser
+ * takes some things that a host does not: they are refused here, before a machine is made of them.
+ */
 export function checkWellFormed(text) {
   if (text.includes("<!DOCTYPE") || text.includes("<!ENTITY")) {
     throw new Refusal("document-type", "The document contains a document type declaration.");
   }
-  parsed(text);
+  const bare = text.replace(/^\ufeff/, "");
+  if (bare.startsWith("\ufeff") || !isReadByHosts(parsed(bare), 1)) throw notWellFormed();
+}
+
+function isReadByHosts(element, depth) {
+  const areUris = Array.from(element.attributes).every((one) => one.namespaceURI !== XMLNS || URI.test(one.value));
+  const children = Array.from(element.children);
+  return areUris && depth <= CARRIED_DEPTH_MAX && children.every((child) => isReadByHosts(child, depth + 1));
+}
+
+function notWellFormed() {
+  return new Refusal("not-well-formed", "The document is not well-formed XML.");
 }
 
 function refuseMarkup(text) {
@@ -52,7 +68,7 @@ function parsed(text) {
   const source = policy ? policy.createHTML(text) : text;
   const found = new DOMParser().parseFromString(source, "application/xml");
   if (found.getElementsByTagName("parsererror").length) {
-    throw new Refusal("not-well-formed", "The document is not well-formed XML.");
+    throw notWellFormed();
   }
   return found.documentElement;
 }

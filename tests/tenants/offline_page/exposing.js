@@ -1,15 +1,26 @@
 // What the tests call of the page's modules. It is bundled with them for the tests alone.
-import { LINUX_KEYS, PLACEHOLDERS, checkAnswerFile, defaultLinuxAnswerFile } from "./answerfile.js";
 import { certificateSigner } from "./algorithms.js";
+import {
+  LINUX_KEYS,
+  PLACEHOLDERS,
+  PORTAL_VALUES,
+  checkAnswerFile,
+  isLinuxAnswerFile,
+  linuxAnswerFile,
+  missingInPortal,
+  substitutionStrings,
+} from "./answerfile.js";
 import { openCatalog } from "./catalog.js";
-import { checkFiles, serialiseContent } from "./content.js";
+import { ROLES, checkFiles, neededFiles, serialiseContent } from "./content.js";
 import { certificateFor, issueSelfSigned } from "./certificate.js";
 import { createGuardian } from "./guardian.js";
 import { datesOutside, openMetadata } from "./metadata.js";
 import { base64, fromBase64 } from "./octets.js";
 import { newOwner, openOwner } from "./owner_guardian.js";
+import { writePdk } from "./pdk.js";
 import { openPfx, writePfx } from "./pfx.js";
 import { qualifier } from "./qualifier.js";
+import { checkRdpCertificate } from "./rdp.js";
 import { Refusal } from "./refusal.js";
 import { sha512Crypt } from "./sha512_crypt.js";
 import { checkAuthorizedKeys, hostKeyLine, newHostKey, sshFingerprint } from "./ssh.js";
@@ -19,6 +30,8 @@ import { buildText, canonical } from "./xmlwriting.js";
 const known = {
   LINUX_KEYS,
   PLACEHOLDERS,
+  PORTAL_VALUES,
+  ROLES,
   buildText,
   canonical,
   canonicalOf,
@@ -27,12 +40,16 @@ const known = {
   checkAnswerFile,
   checkAuthorizedKeys,
   checkFiles,
+  checkRdpCertificate,
   checkWellFormed,
   createGuardian,
   datesOutside,
-  defaultLinuxAnswerFile,
   hostKeyLine,
+  isLinuxAnswerFile,
   issueSelfSigned,
+  linuxAnswerFile,
+  missingInPortal,
+  neededFiles,
   newHostKey,
   newOwner,
   openCatalog,
@@ -44,6 +61,8 @@ const known = {
   serialiseContent,
   sha512Crypt,
   sshFingerprint,
+  substitutionStrings,
+  writePdk,
   writePfx,
 };
 

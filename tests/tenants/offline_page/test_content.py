@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fabric.shielding import answerfile
-from fabric.shielding.content import NAMESPACE, ShieldingSecrets
+from fabric.shielding.content import ROLES, ShieldingSecrets
 from fabric.shielding.content import serialise_content as python_content
 from fabric.shielding.errors import QualifierError, ShieldingError
 from fabric.shielding.sha512_crypt import sha512_crypt
@@ -51,23 +51,29 @@ def test_the_content_is_the_same_plaintext(core: Core) -> None:
     answer = answerfile.default_linux_answer_file(hashed).encode()
     files = {"b.conf": b"", "a-1": b"\0\xff" * 500, "B2": b"x", "a.1": b"y", "authorized_keys": b"z"}
     expected = python_content(ShieldingSecrets(Secret(answer), {name: Secret(data) for name, data in files.items()}))
-    made = """(ns, hashed, ...pairs) => {
+    made = """(passwordHash, ...pairs) => {
       const files = new Map();
       for (let at = 0; at < pairs.length; at += 2) files.set(pairs[at], pairs[at + 1]);
-      return serialiseContent(ns, new TextEncoder().encode(defaultLinuxAnswerFile(hashed)), files);
+      return serialiseContent(new TextEncoder().encode(linuxAnswerFile({ passwordHash })), files);
     }"""
     pairs = [each for pair in files.items() for each in pair]
-    assert core.run(made, NAMESPACE, hashed, *pairs) == expected.reveal()
+    assert core.run(made, hashed, *pairs) == expected.reveal()
 
 
 def test_files_that_shielding_data_cannot_hold_are_refused(core: Core) -> None:
     check = "(...names) => checkFiles(new Map(names.map((name) => [name, new Uint8Array(1)])))"
+    roles = "(...pairs) => checkFiles(new Map(pairs.map(([name, bytes]) => [name, new Uint8Array(bytes)])))"
     size = "(bytes) => checkFiles(new Map([['a', new Uint8Array(bytes - 1)], ['b', new Uint8Array(1)]]))"
     assert core.accepts(check, *(f"f{number}" for number in range(64)))
     assert not core.accepts(check, *(f"f{number}" for number in range(65)))
     assert not core.accepts(check, "App.conf", "app.conf")
     for name in ("", ".hidden", "a/b", "a b", "ä", "x" * 65, "a\n"):
         assert not core.accepts(check, name)
+    assert core.accepts(roles, ["configuration-script", 64 * 1024])
+    assert not core.accepts(roles, ["configuration-script", 64 * 1024 + 1])
+    assert core.accepts(roles, ["rdp_certificate.pfx", 1], ["rdp_certificate.password", 1])
+    assert not core.accepts(roles, ["rdp_certificate.pfx", 1])
+    assert not core.accepts(roles, ["rdp_certificate.password", 1])
     assert core.accepts(size, 384 * 1024)
     assert not core.accepts(size, 384 * 1024 + 1)
 
@@ -126,7 +132,8 @@ def test_answer_files_are_taken_and_refused_alike(core: Core, text: str) -> None
 
 def test_the_page_knows_no_key_and_no_placeholder_that_a_host_does_not(core: Core) -> None:
     assert core.run("() => Object.keys(LINUX_KEYS)") == list(answerfile.LINUX_KEYS)
-    assert set(core.run("() => PLACEHOLDERS")) <= set(answerfile.PLACEHOLDERS)
+    assert core.run("() => PLACEHOLDERS") == list(answerfile.PLACEHOLDERS)
+    assert core.run("() => ROLES") == list(ROLES)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.sync_api import Download, Page, expect
+from playwright.sync_api import Download, Locator, Page, expect
 
 from hgs.keyprotection.certificates import grouped
 from tests.hgs.keyprotection.guardians import communications
@@ -108,3 +109,8 @@ def with_owner(walk: Walk) -> Walk:
     walk.open_owner(walk.folder / OWNER)
     prepared(walk)
     return walk
+
+
+def reviewed(walk: Walk, title: str) -> Locator:
+    """What the review says under a title."""
+    return walk.page.locator("#review dt", has_text=re.compile(f"^{title}$", re.IGNORECASE)).locator("+ dd")
