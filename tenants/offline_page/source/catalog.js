@@ -6,8 +6,10 @@ import { checkVersion } from "./qualifier.js";
 import { Refusal } from "./refusal.js";
 import { Fields, canonicalOf, elementBytes, elementText, parseDocument } from "./xmlform.js";
 
-const NAMESPACE = "urn:open-guarded-fabric:volume-signature-catalog:1";
-export const CATALOG_MAX = 8 * 1024 * 1024;
+const NAMESPACE = "urn:open-guarded-fabric:volume-signature-catalog:2";
+const NAMESPACE_1 = "urn:open-guarded-fabric:volume-signature-catalog:1"; // of catalogs without BLAKE3
+const BEGINNING_1 = new TextEncoder().encode(`<VolumeSignatureCatalog xmlns="${NAMESPACE_1}"`);
+export const CATALOG_MAX = 12 * 1024 * 1024;
 const LEAVES_MAX = 4 * 1024 * 1024;
 const CERTIFICATE_MAX = 16 * 1024;
 const BLOCK_LENGTH = 1024 * 1024;
@@ -19,7 +21,9 @@ const LENGTH = /^(?:0|[1-9][0-9]{0,12})$/;
 
 /** `{ diskName, version, signerFingerprint }` of a catalog whose signature is right. Throws a Refusal. */
 export async function openCatalog(octets) {
-  const root = parseDocument(octets, { namespace: NAMESPACE, name: "VolumeSignatureCatalog", limit: CATALOG_MAX });
+  const withBlake3 = !same(octets.subarray(0, BEGINNING_1.length), BEGINNING_1);
+  const namespace = withBlake3 ? NAMESPACE : NAMESPACE_1;
+  const root = parseDocument(octets, { namespace, name: "VolumeSignatureCatalog", limit: CATALOG_MAX });
   const fields = new Fields(root);
   const content = fields.take("Content");
   const signature = new Fields(fields.take("Signature"), ["Algorithm"]);
@@ -29,7 +33,7 @@ export async function openCatalog(octets) {
   if (signature.attribute("Algorithm") !== RSA_PSS_SHA256) {
     throw new Refusal("catalog-algorithm", "The catalog is signed with an algorithm that is not known.");
   }
-  const { diskName, version, certificate } = await readContent(content);
+  const { diskName, version, certificate } = await readContent(content, withBlake3);
   if (!(await isSigned(certificate.spki, { algorithm: RSA_PSS_SHA256, value }, canonicalOf(content)))) {
     throw new Refusal(
       "catalog-signature",
@@ -40,7 +44,7 @@ export async function openCatalog(octets) {
   return { diskName, version, signerFingerprint: await sha256(certificate.octets) };
 }
 
-async function readContent(element) {
+async function readContent(element, withBlake3) {
   const fields = new Fields(element);
   const diskName = elementText(fields.take("DiskName"));
   const version = elementText(fields.take("Version"));
@@ -50,7 +54,9 @@ async function readContent(element) {
   const boot = elementBytes(fields.take("BootCertificate"), { most: CERTIFICATE_MAX });
   const inner = new Fields(fields.take("Volumes"));
   const volumes = [];
-  for (const item of inner.takeAll("Volume", ROLES.length)) volumes.push(await readVolume(item));
+  for (const item of inner.takeAll("Volume", ROLES.length)) {
+    volumes.push(await readVolume(item, withBlake3));
+  }
   inner.end();
   fields.end();
   if (block !== BLOCK_LENGTH) throw new Refusal("catalog-block-length", `Blocks of ${block} bytes are not supported.`);
@@ -63,7 +69,7 @@ async function readContent(element) {
   return { diskName, version, certificate };
 }
 
-async function readVolume(element) {
+async function readVolume(element, withBlake3) {
   const fields = new Fields(element, ["Role", "Offset", "Length"]);
   const volume = {
     role: fields.attribute("Role"),
@@ -72,9 +78,10 @@ async function readVolume(element) {
   };
   const root = elementBytes(fields.take("Root"), { most: HASH_LENGTH, least: HASH_LENGTH });
   const leaves = elementBytes(fields.take("Leaves"), { most: LEAVES_MAX });
+  const others = withBlake3 ? elementBytes(fields.take("Blake3"), { most: LEAVES_MAX }) : leaves;
   fields.end();
   const count = Math.ceil(volume.length / BLOCK_LENGTH);
-  if (leaves.length !== count * HASH_LENGTH || !same(await treeRoot(leaves), root)) {
+  if (leaves.length !== count * HASH_LENGTH || others.length !== leaves.length || !same(await treeRoot(leaves), root)) {
     throw new Refusal("catalog-tree", "A hash tree in the catalog does not fit its volume.");
   }
   return volume;

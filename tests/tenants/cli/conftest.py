@@ -67,11 +67,13 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     return Desk(tmp_path)
 
 
-def catalog(name: str, version: str) -> bytes:
+def catalog(name: str, version: str, *, with_blake3: bool = True) -> bytes:
     """A signed catalog of a disk of four sectors; nothing here looks at the disk."""
     publisher = keys_of("publisher")
     certificate = publisher.guardian.signing_certificate
-    volumes = tuple(Volume(role, index * 512, 512, (bytes(HASH_LENGTH),)) for index, role in enumerate(Role))
+    hashes = (bytes(HASH_LENGTH),)
+    others = hashes if with_blake3 else ()
+    volumes = tuple(Volume(role, index * 512, 512, hashes, others) for index, role in enumerate(Role))
     return sign_catalog(Catalog(name, version, 4 * 512, certificate, certificate, volumes), publisher.signing_key)
 
 

@@ -1,6 +1,8 @@
 """What a tenant gets from others: certificates, metadata, catalogs; taken and refused as by the command line."""
 
 import datetime as dt
+import re
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -98,8 +100,20 @@ def test_metadata_of_somebody_else_s_pen_is_refused(core: Core) -> None:
     assert refused.value.code == "metadata-signature"
 
 
-def test_a_catalog_names_its_disk(core: Core) -> None:
-    assert core.run(OPEN_CATALOG, catalog("Größe (3) v+1", "1.0.65535.0")) == ["Größe (3) v+1", "1.0.65535.0"]
+@pytest.mark.parametrize("with_blake3", [True, False])
+def test_a_catalog_of_either_version_names_its_disk(core: Core, with_blake3: bool) -> None:
+    made = catalog("Größe (3) v+1", "1.0.65535.0", with_blake3=with_blake3)
+    assert core.run(OPEN_CATALOG, made) == ["Größe (3) v+1", "1.0.65535.0"]
+
+
+def test_a_catalog_that_leaves_out_blake3_or_a_part_of_it_is_refused(core: Core) -> None:
+    whole = catalog("Debian 12", "1.0.0.0")
+    left_out = re.sub(rb"<Blake3>[^<]*</Blake3>", b"", whole)
+    longer = re.sub(rb"(?<=<Blake3>)[^<]*(?=</Blake3>)", b64encode(bytes(64)), whole)
+    assert whole not in (left_out, longer)
+    for changed in (left_out, longer):
+        with pytest.raises(Refused):
+            core.run(OPEN_CATALOG, changed)
 
 
 @pytest.mark.parametrize(
@@ -107,9 +121,10 @@ def test_a_catalog_names_its_disk(core: Core) -> None:
     [
         (OPEN_METADATA, lambda: serialise_metadata(lab().guardian, communications())),
         (OPEN_CATALOG, lambda: catalog("Debian 12", "1.0.0.0")),
+        (OPEN_CATALOG, lambda: catalog("Debian 12", "1.0.0.0", with_blake3=False)),
         (OPEN_OWNER_AND_NAME, owner_file),
     ],
-    ids=["metadata", "catalog", "owner"],
+    ids=["metadata", "catalog", "catalog of version 1", "owner"],
 )
 @settings(max_examples=40)
 @given(data=st.data())
