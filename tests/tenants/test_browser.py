@@ -3,46 +3,39 @@
 With `GF_SCREENSHOTS=<folder>` every page looked at is also kept as a picture.
 """
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
-from django.conf import settings
-from django.test import Client
 from django.urls import reverse
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from portal.kernel.actor import user_actor
 from tenants.commands.owner_proof import new_challenge, prove_owner
 from tenants.models import VirtualMachine
 from tenants.owner_proof import prove
+from tests.browsing import LOOKS, Open, chromium, look_at, needs_chromium, sign_in, windows
 from tests.cast import Cast, make_shielding_data
 from tests.hgs.keyprotection.guardians import owner
-from tests.portal.web.test_browser import ARGS, LOOKS, WIDE, look
 from tests.tenants.fake_key_log import FakeKeyLog
 from tests.tenants.test_tenant_api import vm_of
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not Path("/usr/bin/chromium").exists(), reason="needs Debian's chromium"),
+    needs_chromium,
 ]
 OWNER = owner().guardian.fingerprint
-Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright's synchronous API keeps an event loop in this thread
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGS)
+    with chromium() as started:
         yield started
-        started.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 @pytest.fixture
@@ -63,36 +56,14 @@ def vm(transactional_db: None, key_log: FakeKeyLog) -> VirtualMachine:
 
 @pytest.fixture
 def open_page(browser: Browser, live_server: LiveServer, vm: VirtualMachine) -> Iterator[Open]:
-    contexts = []
-    client = Client()
-    client.force_login(vm.subscription.owner)
-    session = {"name": settings.SESSION_COOKIE_NAME, "value": client.cookies[settings.SESSION_COOKIE_NAME].value}
+    with windows(browser, live_server.url) as opened:
 
-    def opener(*, size: tuple[int, int] = WIDE, scheme: str = "light") -> Page:
-        context = browser.new_context(
-            base_url=live_server.url,
-            viewport={"width": size[0], "height": size[1]},
-            color_scheme=scheme,  # type: ignore[arg-type]
-            reduced_motion="reduce",
-            accept_downloads=True,
-        )
-        context.add_cookies([{**session, "url": live_server.url}])  # type: ignore[list-item]
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(8000)
-        return page
+        def opener(**how: Any) -> Page:
+            page = opened(**how)
+            sign_in(page, vm.subscription.owner, live_server.url)
+            return page
 
-    yield opener
-    for context in contexts:
-        context.close()
-
-
-def shown(page: Page, name: str, url: str) -> None:
-    page.goto(url)
-    expect(page.get_by_role("heading", level=1)).to_have_count(1)
-    look(page, name)
-    over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-    assert over <= 0, f"{name} scrolls sideways by {over} px"
+        yield opener
 
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
@@ -102,16 +73,16 @@ def test_every_page_of_the_account_is_accessible(
     tag, actor = f"{size[0]}-{scheme}", user_actor(vm.subscription.owner)
     page = open_page(size=size, scheme=scheme)
     own = reverse("tenants:key-account", args=[OWNER])
-    shown(page, f"account-owners-{tag}", reverse("tenants:key-accounts"))
-    shown(page, f"account-closed-{tag}", own)
-    shown(page, f"account-prove-{tag}", f"{own}prove/")
-    shown(page, f"account-vm-{tag}", reverse("tenants:vm-keys", args=[vm.pk]))
+    look_at(page, f"account-owners-{tag}", reverse("tenants:key-accounts"))
+    look_at(page, f"account-closed-{tag}", own)
+    look_at(page, f"account-prove-{tag}", f"{own}prove/")
+    look_at(page, f"account-vm-{tag}", reverse("tenants:vm-keys", args=[vm.pk]))
     prove_owner(actor, proof=prove(new_challenge(actor, owner=OWNER, origin="http://localhost"), owner()))
-    shown(page, f"account-open-{tag}", own)
-    shown(page, f"account-close-{tag}", f"{own}close/")
+    look_at(page, f"account-open-{tag}", own)
+    look_at(page, f"account-close-{tag}", f"{own}close/")
     key_log.away = True
-    shown(page, f"account-away-{tag}", own)
-    shown(page, f"account-no-bundle-{tag}", f"{own}bundle/")
+    look_at(page, f"account-away-{tag}", own)
+    look_at(page, f"account-no-bundle-{tag}", f"{own}bundle/")
 
 
 def test_an_owner_proves_the_key_reads_the_account_and_takes_the_bundle(

@@ -11,10 +11,11 @@ from fabric.commands.jobs import finish_job
 from fabric.messages import HostError
 from tenants.commands.key_protector import fetch_key_protector
 from tenants.models import VirtualMachine
+from tests.browsing import LOOKS, Open, look
 from tests.cast import Cast
 from tests.hgs.keyprotection.guardians import lab
 from tests.portal.conftest import PASSWORD
-from tests.portal.web.test_browser import LOOKS, Open, browser, look, open_page  # noqa: F401
+from tests.portal.web.test_browser import browser, open_page  # noqa: F401
 from tests.tenants.fake_key_log import FakeKeyLog
 from tests.tenants.rolling import PlayedHost, hgs_has, upload
 from tests.tenants.test_key_protector import granted

@@ -10,10 +10,11 @@ from playwright.sync_api import Page, expect
 from fabric.commands.jobs import finish_job
 from fabric.messages import HostError
 from tenants.models import VirtualMachine
+from tests.browsing import LOOKS, Open, look
 from tests.cast import Cast
 from tests.hgs.keyprotection.guardians import branch, lab, stranger
 from tests.portal.conftest import PASSWORD
-from tests.portal.web.test_browser import LOOKS, Open, browser, look, open_page  # noqa: F401
+from tests.portal.web.test_browser import browser, open_page  # noqa: F401
 from tests.tenants.rolling import PlayedHost, hgs_has, regranted, upload, work_file
 
 pytestmark = [

@@ -4,7 +4,7 @@ With `GF_SCREENSHOTS=<folder>` every page looked at is also kept as a picture.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -12,10 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings as django_settings
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 from pytest_django.live_server_helper import LiveServer
 
 from fabric.commands.publishing import publish_uploaded
@@ -24,16 +23,16 @@ from fabric.commands.uploads import begin_upload
 from fabric.models import BlobKind, TemplateDisk, Upload
 from portal.kernel.models import Job
 from tenants.models import ShieldingData
+from tests.browsing import LOOKS, Open, chromium, look, needs_chromium, sign_in, windows
 from tests.cast import Cast, make_template
 from tests.hgs.keyprotection.guardians import lab
-from tests.portal.web.test_browser import ARGS, LOOKS, WIDE, look
 from tests.tenants.test_shielding_data_upload import catalog, hgs_is, pdk
 from tests.tenants.test_tenant_api import vm_of
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not Path("/usr/bin/chromium").exists(), reason="needs Debian's chromium"),
+    needs_chromium,
 ]
 PIECE = 4 * 2**20
 DISK_BYTES = 2 * PIECE + 12345
@@ -48,7 +47,6 @@ DROP = """async ({name, base64}) => {
         zone.dispatchEvent(new DragEvent(kind, {bubbles: true, cancelable: true, dataTransfer: data}));
     }
 }"""
-Open = Callable[..., Page]
 
 
 @pytest.fixture(autouse=True)
@@ -64,12 +62,8 @@ def hgs() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright's synchronous API keeps an event loop in this thread
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGS)
+    with chromium() as started:
         yield started
-        started.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 @pytest.fixture
@@ -79,31 +73,16 @@ def cast(transactional_db: None) -> Cast:
     return made
 
 
-def sign_in(page: Page, user: Any, url: str) -> None:
-    client = Client()
-    client.force_login(user)
-    session = client.cookies[django_settings.SESSION_COOKIE_NAME].value
-    page.context.add_cookies([{"name": django_settings.SESSION_COOKIE_NAME, "value": session, "url": url}])
-
-
 @pytest.fixture
 def open_page(browser: Browser, live_server: LiveServer) -> Iterator[Open]:
-    contexts = []
+    with windows(browser, live_server.url) as opened:
 
-    def opener(user: Any, *, size: tuple[int, int] = WIDE, scheme: str = "light", scripts: bool = True) -> Page:
-        context = browser.new_context(
-            base_url=live_server.url, viewport={"width": size[0], "height": size[1]}, color_scheme=scheme,  # type: ignore[arg-type]
-            reduced_motion="reduce", java_script_enabled=scripts,
-        )  # fmt: skip
-        contexts.append(context)
-        page = context.new_page()
-        sign_in(page, user, live_server.url)
-        page.set_default_timeout(10000)
-        return page
+        def opener(user: Any, **how: Any) -> Page:
+            page = opened(**how)
+            sign_in(page, user, live_server.url)
+            return page
 
-    yield opener
-    for context in contexts:
-        context.close()
+        yield opener
 
 
 @pytest.fixture

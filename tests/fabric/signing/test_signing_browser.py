@@ -3,41 +3,34 @@
 With `GF_SCREENSHOTS=<folder>` every page looked at is also kept as a picture.
 """
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from django.conf import settings
-from django.test import Client
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from fabric.commands.signing import cancel_signing, start_signing
 from fabric.models import SigningState, TemplateSigning
 from portal.kernel import jobs
+from tests.browsing import LOOKS, Open, chromium, look_at, needs_chromium, sign_in, windows
 from tests.cast import Cast, make_template
 from tests.fabric.signing.conftest import IMPORTED, SIGNER, Worker
 from tests.fabric.signing.test_signing_commands import drafted
 from tests.fabric.signing.test_signing_pages import NEW, step
-from tests.portal.web.test_browser import ARGS, LOOKS, WIDE, look
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not Path("/usr/bin/chromium").exists(), reason="needs Debian's chromium"),
+    needs_chromium,
 ]
-Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright's synchronous API keeps an event loop in this thread
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGS)
+    with chromium() as started:
         yield started
-        started.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 @pytest.fixture
@@ -47,36 +40,14 @@ def cast(transactional_db: None) -> Cast:
 
 @pytest.fixture
 def open_page(browser: Browser, live_server: LiveServer, cast: Cast) -> Iterator[Open]:
-    contexts = []
-    client = Client()
-    client.force_login(cast.admin)
-    session = {"name": settings.SESSION_COOKIE_NAME, "value": client.cookies[settings.SESSION_COOKIE_NAME].value}
+    with windows(browser, live_server.url) as opened:
 
-    def opener(*, size: tuple[int, int] = WIDE, scheme: str = "light", scripts: bool = True) -> Page:
-        context = browser.new_context(
-            base_url=live_server.url,
-            viewport={"width": size[0], "height": size[1]},
-            color_scheme=scheme,  # type: ignore[arg-type]
-            reduced_motion="reduce",
-            java_script_enabled=scripts,
-        )
-        context.add_cookies([{**session, "url": live_server.url}])  # type: ignore[list-item]
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(8000)
-        return page
+        def opener(**how: Any) -> Page:
+            page = opened(**how)
+            sign_in(page, cast.admin, live_server.url)
+            return page
 
-    yield opener
-    for context in contexts:
-        context.close()
-
-
-def shown(page: Page, name: str, url: str) -> None:
-    page.goto(url)
-    expect(page.get_by_role("heading", level=1)).to_have_count(1)
-    look(page, name)
-    over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-    assert over <= 0, f"{name} scrolls sideways by {over} px"
+        yield opener
 
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
@@ -88,22 +59,22 @@ def test_every_step_is_accessible(
     make_template("Small Linux", "1.0.0.7")
     (folders / "signers/keyless.pem").write_bytes((folders / f"signers/{SIGNER}.pem").read_bytes())
     signing = drafted(cast)
-    shown(page, f"signing-1-certificate-{tag}", NEW)
-    shown(page, f"signing-2-disk-{tag}", step(signing, "disk"))
-    shown(page, f"signing-3-name-{tag}", step(signing, "name"))
-    shown(page, f"signing-4-inspecting-{tag}", step(signing, "review"))
+    look_at(page, f"signing-1-certificate-{tag}", NEW)
+    look_at(page, f"signing-2-disk-{tag}", step(signing, "disk"))
+    look_at(page, f"signing-3-name-{tag}", step(signing, "name"))
+    look_at(page, f"signing-4-inspecting-{tag}", step(signing, "review"))
     worker.work()
-    shown(page, f"signing-4-review-{tag}", step(signing, "review"))
+    look_at(page, f"signing-4-review-{tag}", step(signing, "review"))
     job = start_signing(cast.as_admin, signing=signing)
     jobs.progress(job.pk, "hash", 42, "1.7 of 4.0 GB, 850 MB/s, 3 s left")
-    shown(page, f"signing-5-generate-{tag}", step(signing, "generate"))
+    look_at(page, f"signing-5-generate-{tag}", step(signing, "generate"))
     cancel_signing(cast.as_admin, signing=TemplateSigning.objects.get(pk=signing.pk))
-    shown(page, f"signing-5-stopped-{tag}", step(signing, "generate"))
-    shown(page, f"signing-list-{tag}", "/fabric/template-signings/")
+    look_at(page, f"signing-5-stopped-{tag}", step(signing, "generate"))
+    look_at(page, f"signing-list-{tag}", "/fabric/template-signings/")
     start_signing(cast.as_admin, signing=TemplateSigning.objects.get(pk=signing.pk))
     worker.work()
-    shown(page, f"signing-6-summary-{tag}", step(signing, "summary"))
-    shown(page, f"signing-unsigned-{tag}", "/fabric/unsigned-disks/new/")
+    look_at(page, f"signing-6-summary-{tag}", step(signing, "summary"))
+    look_at(page, f"signing-unsigned-{tag}", "/fabric/unsigned-disks/new/")
 
 
 def test_a_disk_is_signed_by_the_keyboard_and_each_page_goes_on_by_itself(

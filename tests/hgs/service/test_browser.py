@@ -5,17 +5,15 @@ With `GF_SCREENSHOTS=<folder>` every page looked at is also kept as a picture.
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from django.test import Client
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from hgs.commands import guardian_keys as commands
@@ -29,6 +27,8 @@ from hgs.keyprotection.secret import Secret
 from hgs.models import Attestation, Baseline, KeyPurpose, KeyRelease, ServiceKey, Submission, TpmHost
 from hgs.selectors import keys
 from portal.accounts.models import User
+from tests import browsing
+from tests.browsing import NARROW, WIDE, Open, chromium, needs_chromium, require_no_sideways, windows
 from tests.hgs.attestation.boots import REVOKED, Boot
 from tests.hgs.keyprotection.guardians import NOW as MADE
 from tests.hgs.keyprotection.guardians import branch, lab, owner
@@ -39,30 +39,18 @@ from tests.hgs.service.test_changes import ci_policy
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not Path("/usr/bin/chromium").exists(), reason="needs Debian's chromium"),
+    needs_chromium,
 ]
 
-ARGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-]  # fmt: skip
-WIDE, NARROW = (1440, 900), (390, 844)
-SHOTS = os.environ.get("GF_SCREENSHOTS", "")
 # Each size and each theme once; the themes differ in colours alone, the sizes in layout alone.
 LOOKS = [pytest.param(WIDE, "light", id="1440-light"), pytest.param(NARROW, "dark", id="390-dark")]
 UPDATED = (*REVOKED, *(bytes([number]) * 32 for number in range(3, 12)))
 
-Open = Callable[..., Page]
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright's synchronous API keeps an event loop in this thread
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGS)
+    with chromium() as started:
         yield started
-        started.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 @pytest.fixture
@@ -119,46 +107,24 @@ def old(busy: None, keys_in_stock: None, clock: Clock) -> ServiceKey:
 
 @pytest.fixture
 def open_page(browser: Browser, server: LiveServer) -> Iterator[Open]:
-    contexts = []
+    with windows(browser, server.url) as opened:
 
-    def opener(user: User, *, size: tuple[int, int] = WIDE, scheme: str = "light") -> Page:
-        context = browser.new_context(
-            base_url=server.url,
-            viewport={"width": size[0], "height": size[1]},
-            color_scheme=scheme,  # type: ignore[arg-type]
-            reduced_motion="reduce",
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(8000)
-        complaints: list[str] = []
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.complaints = complaints  # type: ignore[attr-defined]
-        page.goto("/console/sign-in/")
-        page.get_by_label("Name").fill(user.username)
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_selector("nav.rail a")
-        return page
+        def opener(user: User, **how: Any) -> Page:
+            page = opened(**how)
+            page.goto("/console/sign-in/")
+            page.get_by_label("Name").fill(user.username)
+            page.get_by_label("Password").fill(PASSWORD)
+            page.get_by_role("button", name="Sign in").click()
+            page.wait_for_selector("nav.rail a")
+            return page
 
-    yield opener
-    for context in contexts:
-        context.close()
+        yield opener
 
 
 def look(page: Page, name: str) -> None:
-    """Keep a picture if asked for; let axe look; nothing may scroll sideways."""
-    if SHOTS:
-        Path(SHOTS).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=f"{SHOTS}/{name}.png", full_page=True)
-    found = Axe().run(page)
-    said = [
-        f"{each['id']}: {[node['html'][:160] for node in each['nodes'][:3]]}" for each in found.response["violations"]
-    ]
-    assert not said, f"{name}: {said}"
-    too_wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert too_wide <= 0, f"{name} scrolls sideways by {too_wide} px"
+    """As at every page; besides, nothing may scroll sideways or complain."""
+    browsing.look(page, name)
+    require_no_sideways(page, name)
     assert page.complaints == [], name  # type: ignore[attr-defined]
 
 

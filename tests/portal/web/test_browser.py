@@ -3,13 +3,11 @@
 With `GF_SCREENSHOTS=<folder>` every page looked at is also kept as a picture.
 """
 
-import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from portal.accounts.models import User
@@ -17,6 +15,7 @@ from portal.kernel import jobs
 from portal.kernel.actor import user_actor
 from portal.kernel.errors import Conflict
 from portal.web.notifications import notify_failed, notify_job
+from tests.browsing import LOOKS, NARROW, Open, chromium, look, needs_chromium, windows
 from tests.portal.conftest import PASSWORD
 from tests.portal.web import showcase
 
@@ -24,71 +23,33 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("shown"),
-    pytest.mark.skipif(not Path("/usr/bin/chromium").exists(), reason="needs Debian's chromium"),
+    needs_chromium,
 ]
 
-ARGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-]  # fmt: skip
 PAGE_LIMIT = 150_000
-WIDE, NARROW = (1440, 900), (390, 844)
-SHOTS = os.environ.get("GF_SCREENSHOTS", "")
-
-Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright's synchronous API keeps an event loop in this thread
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGS)
+    with chromium() as started:
         yield started
-        started.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 @pytest.fixture
 def open_page(browser: Browser, live_server: LiveServer) -> Iterator[Open]:
-    contexts = []
+    with windows(browser, live_server.url) as opened:
 
-    def opener(user: User | None = None, *, size: tuple[int, int] = WIDE, scheme: str = "light") -> Page:
-        context = browser.new_context(
-            base_url=live_server.url,
-            viewport={"width": size[0], "height": size[1]},
-            color_scheme=scheme,  # type: ignore[arg-type]
-            reduced_motion="reduce",
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(8000)
-        complaints: list[str] = []
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.complaints = complaints  # type: ignore[attr-defined]
-        if user is not None:
-            page.goto("/account/sign-in/")
-            page.get_by_label("User name").fill(user.username)
-            page.get_by_label("Password").fill(PASSWORD)
-            page.get_by_role("button", name="Sign in").click()
-            page.wait_for_selector(".shell")
-        return page
+        def opener(user: User | None = None, **how: Any) -> Page:
+            page = opened(**how)
+            if user is not None:
+                page.goto("/account/sign-in/")
+                page.get_by_label("User name").fill(user.username)
+                page.get_by_label("Password").fill(PASSWORD)
+                page.get_by_role("button", name="Sign in").click()
+                page.wait_for_selector(".shell")
+            return page
 
-    yield opener
-    for context in contexts:
-        context.close()
-
-
-def look(page: Page, name: str) -> None:
-    """Keep a picture if asked for, and let axe look at the page."""
-    if SHOTS:
-        Path(SHOTS).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=f"{SHOTS}/{name}.png")
-    found = Axe().run(page)
-    said = [
-        f"{each['id']}: {[node['html'][:160] for node in each['nodes'][:3]]}" for each in found.response["violations"]
-    ]
-    assert not said, f"{name}: {said}"
+        yield opener
 
 
 def running_job(user: User) -> str:
@@ -114,11 +75,6 @@ def running_job(user: User) -> str:
     jobs.progress(job.pk, "verify", 62, "block 318 of 512")
     notify_job(user_actor(user), job.pk, "Creating web02.", "web02 is running.", "web02 was not created.")
     return str(job.pk)
-
-
-LOOKS = [
-    pytest.param(size, scheme, id=f"{size[0]}-{scheme}") for size in (WIDE, NARROW) for scheme in ("light", "dark")
-]
 
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Request, sync_playwright
+from playwright.sync_api import Browser, Request
 
 from hgs.keyprotection.metadata import serialise_metadata
 from tenants.offline_page.build import FILE_NAME, bundle, join_page, offline_page
+from tests.browsing import CHROMIUM, chromium
 from tests.hgs.keyprotection.guardians import communications, lab
-from tests.portal.web.test_browser import ARGS
 from tests.tenants.cli.conftest import catalog
 from tests.tenants.offline_page.core import Core, owner_file
 from tests.tenants.offline_page.walking import Walk
@@ -27,14 +26,10 @@ BARE = (
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if not Path("/usr/bin/chromium").exists():
+    if not CHROMIUM.exists():
         pytest.skip("needs Debian's chromium")
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright's synchronous API keeps an event loop in this thread
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGS)
+    with chromium() as started:
         yield started
-        started.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 @pytest.fixture

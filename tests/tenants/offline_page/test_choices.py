@@ -16,8 +16,8 @@ from fabric.shielding.pdk import Pdk, PdkType, ShieldingSecrets, open_pdk, parse
 from fabric.shielding.unattend import WindowsAnswers, windows_answer_file
 from hgs.keyprotection.protector import unwrap
 from hgs.keyprotection.secret import Secret
+from tests.browsing import LOOKS, NARROW, SHOTS, WIDE, look
 from tests.hgs.keyprotection.guardians import communications, lab
-from tests.portal.web.test_browser import LOOKS, NARROW, SHOTS, WIDE, look
 from tests.tenants.cli.conftest import Desk
 from tests.tenants.offline_page.test_rdp import modern, pfx
 from tests.tenants.offline_page.walking import (

@@ -23,8 +23,8 @@ from hgs.keyprotection.owner_guardian import parse_owner_guardian
 from hgs.keyprotection.protector import check_transport_key, unwrap
 from hgs.keyprotection.secret import Secret
 from tenants.offline_page.build import FILE_NAME
+from tests.browsing import LOOKS, look
 from tests.hgs.keyprotection.guardians import keys_of, lab, owner
-from tests.portal.web.test_browser import LOOKS, look
 from tests.tenants.cli.conftest import Desk, catalog
 from tests.tenants.offline_page.walking import (
     CATALOG,

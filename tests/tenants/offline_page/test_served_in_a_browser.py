@@ -16,9 +16,9 @@ from hgs.keyprotection.metadata import serialise_metadata
 from hgs.keyprotection.protector import unwrap
 from portal.kernel.errors import Unavailable
 from tenants.offline_page.build import FILE_NAME, offline_page
+from tests.browsing import LOOKS, WIDE, look
 from tests.cast import Cast
 from tests.hgs.keyprotection.guardians import communications, lab
-from tests.portal.web.test_browser import LOOKS, WIDE, look
 from tests.tenants.cli.conftest import catalog
 from tests.tenants.offline_page.walking import Walk
 
