@@ -1,7 +1,8 @@
 """AES-256-XTS over many small sectors, each with a tweak of its own, as disk encryption wants it.
 
-`cryptography` makes a new context for each tweak, which takes longer than a sector. The system's libcrypto (OpenSSL 3)
-takes a new tweak in a context that is there already; it is used where it can be loaded. Both give the same bytes.
+`cryptography` makes a new context for each tweak, which takes longer than a sector. The system's libgcrypt takes a new
+tweak in a context that is there already, and of the libraries that do it takes least for a short call; it is used where
+it can be loaded. Both give the same bytes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ _UNIT: Final = 512
 _TWEAK: Final = struct.Struct("<QQ")
 _POINTER: Final = ctypes.c_void_p
 _BATCH: Final = 256
+_SECTOR_SIZE, _TWEAK_SIZE = ctypes.c_size_t(SECTOR), ctypes.c_size_t(_TWEAK.size)
+# gcrypt.h; the numbers belong to the interface, which has been the same since 2011 (libgcrypt.so.20).
+_AES256, _XTS = 9, 13
+_DISABLE_SECURE_MEMORY, _INITIALISATION_FINISHED = 37, 38
 
 
 class SectorCipher(Protocol):
@@ -36,8 +41,8 @@ def sector_cipher(volume_key: Secret) -> SectorCipher:
     """The quickest there is on this machine. Raises ValueError for a key of another length than `KEY_LENGTH`."""
     if len(volume_key) != KEY_LENGTH:
         raise ValueError(f"the key of a volume has {KEY_LENGTH} bytes")
-    library = _libcrypto()
-    return PortableCipher(volume_key) if library is None else LibcryptoCipher(library, volume_key)
+    library = _libgcrypt()
+    return PortableCipher(volume_key) if library is None else GcryptCipher(library, volume_key)
 
 
 def _check(offset: int, plaintext: memoryview, out: memoryview) -> None:
@@ -62,28 +67,28 @@ class PortableCipher:
             encryptor.update_into(plaintext[start : start + SECTOR], out[start : start + SECTOR + SPARE])
 
 
-class LibcryptoCipher:
-    """By libcrypto, with one context. For one thread.
+class GcryptCipher:
+    """By libgcrypt, with one context. For one thread.
 
     A call takes less long than to make its arguments, so that these are made once for each buffer and kept.
     """
 
     def __init__(self, library: ctypes.PyDLL, volume_key: Secret) -> None:
-        self._begin: Any = library.EVP_EncryptInit_ex
-        self._update: Any = library.EVP_Cipher
-        self._free: Any = library.EVP_CIPHER_CTX_free
-        context = library.EVP_CIPHER_CTX_new()
-        self._context = _POINTER(context)
+        self._set_tweak: Any = library.gcry_cipher_setiv
+        self._encrypt_sector: Any = library.gcry_cipher_encrypt
+        self._close: Any = library.gcry_cipher_close
+        self._context = _POINTER()
         key = ctypes.create_string_buffer(volume_key.reveal(), KEY_LENGTH)
-        begun = self._begin(self._context, _POINTER(library.EVP_aes_256_xts()), None, key, None)
+        failed = library.gcry_cipher_open(ctypes.byref(self._context), _AES256, _XTS, 0)
+        failed = failed or library.gcry_cipher_setkey(self._context, key, ctypes.c_size_t(KEY_LENGTH))
         ctypes.memset(key, 0, KEY_LENGTH)
-        if not context or begun != 1:
-            raise RuntimeError("libcrypto made no context")
+        if failed:
+            raise RuntimeError("libgcrypt made no context")
         self._tweaks = (ctypes.c_uint64 * (2 * _BATCH))()
         self._tweak_pointers = _pointers(ctypes.addressof(self._tweaks), _BATCH, _TWEAK.size)
 
     def __del__(self) -> None:
-        self._free(self._context)  # which also wipes the key
+        self._close(self._context)  # which also wipes the key
 
     def encrypt(self, offset: int, plaintext: memoryview, out: memoryview) -> None:
         """As `SectorCipher` says."""
@@ -96,13 +101,13 @@ class LibcryptoCipher:
     def _encrypt(self, unit: int, source: int, target: int, count: int) -> None:
         step = SECTOR // _UNIT
         self._tweaks[0 : 2 * count : 2] = list(range(unit, unit + step * count, step))
-        context, begin, update, done = self._context, self._begin, self._update, 0
+        context, set_tweak, encrypt_sector, failed = self._context, self._set_tweak, self._encrypt_sector, 0
         sectors = zip(self._tweak_pointers, _sectors(source, count), _sectors(target, count), strict=False)
         for tweak, plain, encrypted in sectors:
-            done += begin(context, None, None, None, tweak)
-            done += update(context, encrypted, plain, SECTOR)
-        if done != (1 + SECTOR) * count:
-            raise RuntimeError("libcrypto did not encrypt")
+            failed |= set_tweak(context, tweak, _TWEAK_SIZE)
+            failed |= encrypt_sector(context, encrypted, _SECTOR_SIZE, plain, _SECTOR_SIZE)
+        if failed:
+            raise RuntimeError("libgcrypt did not encrypt")
 
 
 def _pointers(address: int, count: int, step: int) -> tuple[ctypes.c_void_p, ...]:
@@ -136,13 +141,13 @@ def _address(view: memoryview) -> int:
 
 
 @cache
-def _libcrypto() -> ctypes.PyDLL | None:
+def _libgcrypt() -> ctypes.PyDLL | None:
     # Calls are short: to give Python's lock back and take it again for each would take longer.
     try:
-        library = ctypes.PyDLL("libcrypto.so.3")
-        library.EVP_CIPHER_CTX_new.restype = _POINTER
-        library.EVP_aes_256_xts.restype = _POINTER
-        library.EVP_CIPHER_CTX_free.argtypes = [_POINTER]
+        library = ctypes.PyDLL("libgcrypt.so.20")
+        library.gcry_check_version(None)  # must come before everything else
+        library.gcry_control(_DISABLE_SECURE_MEMORY, 0)
+        library.gcry_control(_INITIALISATION_FINISHED, 0)
     except (OSError, AttributeError):
         return None
     return library

@@ -9,19 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fabric.hyperv import sector_cipher
-from fabric.hyperv.sector_cipher import SECTOR, SPARE, LibcryptoCipher, PortableCipher, SectorCipher
+from fabric.hyperv.sector_cipher import SECTOR, SPARE, GcryptCipher, PortableCipher, SectorCipher
 from hgs.keyprotection.secret import Secret
 
 KEY = Secret(bytes(range(64)))
 
 
-def libcrypto(key: Secret) -> SectorCipher:
-    library = sector_cipher._libcrypto()
+def libgcrypt(key: Secret) -> SectorCipher:
+    library = sector_cipher._libgcrypt()
     assert library is not None
-    return LibcryptoCipher(library, key)
+    return GcryptCipher(library, key)
 
 
-CIPHERS = [PortableCipher, libcrypto, sector_cipher.sector_cipher]
+CIPHERS = [PortableCipher, libgcrypt, sector_cipher.sector_cipher]
 
 
 @pytest.mark.parametrize("make", CIPHERS)
@@ -53,6 +53,6 @@ def test_a_key_of_another_length_is_refused() -> None:
         sector_cipher.sector_cipher(Secret(bytes(32)))
 
 
-def test_without_libcrypto_the_other_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sector_cipher, "_libcrypto", lambda: None)
+def test_without_libgcrypt_the_other_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sector_cipher, "_libgcrypt", lambda: None)
     assert isinstance(sector_cipher.sector_cipher(KEY), PortableCipher)
