@@ -81,7 +81,7 @@ def _serialise(keys: GuardianKeys) -> bytes:
 
 
 def _private(data: bytes) -> rsa.RSAPrivateKey:
-    # This host made the keys, and whoever can change the file has them; to test their primes takes a quarter of a second.
+    # This host made them, and whoever can change the file has them; to test their primes takes a quarter of a second.
     key = load_pem_private_key(data, password=None, unsafe_skip_rsa_key_validation=True)
     if not isinstance(key, rsa.RSAPrivateKey):
         raise ValueError("a key of it is no RSA key")  # noqa: TRY004 - what is wrong is a value in a file
