@@ -29,7 +29,7 @@ from tenants.commands.shielding_data import (
     upload_shielding_data,
 )
 from tenants.matching import fits, qualifiers_of, words_of
-from tenants.models import ShieldingData
+from tenants.models import ShieldingData, ShieldingDataKind
 from tenants.offline_page.build import offline_page
 from tenants.policy import decide_describe_shielding_data, decide_remove_shielding_data
 from tenants.selectors.rollover import with_outdated
@@ -97,7 +97,13 @@ class ShieldingDataList(ObjectListView):
         return _files(self)
 
     def hidden_columns(self) -> Sequence[str]:
-        return () if subscriptions(self.actor).count() > 1 else ("subscription",)
+        """What would say the same in every row: most tenants have one subscription, and files for templates alone."""
+        alike = []
+        if subscriptions(self.actor).count() <= 1:
+            alike.append("subscription")
+        if not ShieldingData.objects.visible_to(self.actor).filter(kind=ShieldingDataKind.FOR_EXISTING_VMS).exists():
+            alike.append("kind")
+        return alike
 
     def get_extra_buttons(self) -> list[CommandButton]:
         return [

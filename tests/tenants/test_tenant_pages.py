@@ -166,6 +166,16 @@ def test_the_list_of_files_says_what_each_trusts_fits_and_made(cast: Cast, clien
     assert page.count("For existing VMs") == 1, "what a file is for stands in one column"
 
 
+def test_a_list_of_files_for_templates_alone_does_not_say_so_in_every_row(cast: Cast, client: Client) -> None:
+    assert cast.shielding_data
+    client.force_login(cast.owner)
+    assert "For shielded templates" not in client.get(reverse("tenants:shielding-data")).content.decode()
+    make_shielding_data(cast.subscription, "old", kind="ForExistingVirtualMachines")
+    page = client.get(reverse("tenants:shielding-data")).content.decode()
+    assert "For shielded templates" in page
+    assert "For existing VMs" in page
+
+
 def test_a_file_says_once_what_it_is_for(cast: Cast, client: Client) -> None:
     client.force_login(cast.owner)
     page = client.get(reverse("tenants:shielding-data-file", args=[cast.shielding_data.pk])).content.decode()
