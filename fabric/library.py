@@ -8,9 +8,10 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 from pathlib import Path
 from typing import IO
 
@@ -87,14 +88,18 @@ def hash_of(path: Path, on_bytes: Callable[[int], None]) -> str:
 def keep(received: Received) -> LibraryBlob:
     """Give a received file its place in the library and return its row; an existing one is kept as it is.
 
-    The file keeps its old name as well, so that nothing has to arrive again where the transaction fails; whoever
-    received it removes that. What then lies in the library without a row is removed by `sweep`.
+    The file keeps its old name as well where the storage permits it, so that nothing has to arrive again if the
+    transaction fails; whoever received it removes that. What lies in the library without a row is removed by `sweep`.
     """
     target = library_path(received.sha256)
     target.parent.mkdir(parents=True, exist_ok=True)
     received.path.chmod(0o640)
-    with suppress(FileExistsError):
+    try:
         os.link(received.path, target)
+    except FileExistsError:
+        pass
+    except OSError:  # a storage that gives a file one name
+        received.path.replace(target)
     os.utime(target)
     blob, made = LibraryBlob.objects.get_or_create(
         sha256=received.sha256, defaults={"size": received.size, "kind": received.kind}
@@ -123,13 +128,23 @@ def sweep(now: datetime) -> int:
 
     Files of the last day stay, since the transaction that speaks for one may not have ended.
     """
-    removed = 0
-    for path in settings.LIBRARY_DIR.glob("[0-9a-f][0-9a-f]/*"):
-        unused = path.stat().st_mtime < (now - LEFTOVER).timestamp()
-        if unused and not LibraryBlob.objects.filter(pk=path.name).exists():
-            path.unlink(missing_ok=True)
-            removed += 1
-    return removed
+    known = set(LibraryBlob.objects.values_list("pk", flat=True))
+    old = [path for path in _unclaimed(known) if _changed_at(path) < (now - LEFTOVER).timestamp()]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
+
+
+def _unclaimed(known: set[str]) -> Iterator[Path]:
+    return (path for path in settings.LIBRARY_DIR.glob("[0-9a-f][0-9a-f]/*") if path.name not in known)
+
+
+def _changed_at(path: Path) -> float:
+    """Infinity for a file that is gone meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return inf
 
 
 def readable_size(size: int) -> str:

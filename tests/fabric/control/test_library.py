@@ -1,8 +1,10 @@
 """The library: what comes in, and which host gets what."""
 
+import errno
 import uuid
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from django.db import transaction
@@ -111,6 +113,15 @@ def test_a_file_arrives_whole_or_not_at_all(cast: Cast, settings: object, tmp_pa
     assert LibraryBlob.objects.count() == 1
     assert blob.path.stat().st_mode & 0o777 == 0o640
     assert [path.name for path in (tmp_path / "library" / "incoming").iterdir()] == []
+
+
+def test_a_storage_that_gives_a_file_one_name_keeps_it_all_the_same(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library.os, "link", Mock(side_effect=OSError(errno.EPERM, "Operation not permitted")))
+    for _ in range(2):
+        with library.receive([b"one name"], BlobKind.CATALOG) as received:
+            assert library.keep(received).path.read_bytes() == b"one name"
 
 
 def test_what_was_kept_for_nothing_is_swept_a_day_later(cast: Cast) -> None:
