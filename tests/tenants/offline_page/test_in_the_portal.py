@@ -14,7 +14,7 @@ from tenants.models import ShieldingDataKind
 from tests.cast import Cast
 from tests.hgs.keyprotection.guardians import keys_of, lab, owner
 from tests.tenants.offline_page.core import Core
-from tests.tenants.offline_page.test_version_2 import LINUX, WINDOWS, made_by_page
+from tests.tenants.offline_page.test_version_2 import WINDOWS, Choices, made_by_page
 from tests.tenants.test_shielding_data_upload import create, hgs_is, publish, upload
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -31,7 +31,7 @@ def trusted() -> VolumeIdQualifier:
 
 
 def test_it_is_kept_with_what_it_declares_and_makes_a_machine(core: Core, cast: Cast) -> None:
-    made = made_by_page(core, LINUX, qualifiers=(trusted(),))
+    made = made_by_page(core, Choices(qualifiers=(trusted(),)))
     with hgs_is(lab()):
         data = upload(cast, made)
     assert data.kind == ShieldingDataKind.FOR_SHIELDED_TEMPLATES
@@ -44,7 +44,7 @@ def test_it_is_kept_with_what_it_declares_and_makes_a_machine(core: Core, cast: 
 
 
 def test_a_file_for_machines_that_exist_is_kept_as_one(core: Core, cast: Cast) -> None:
-    made = made_by_page(core, b"", PdkType.FOR_EXISTING_VMS, wish=RecoveryKey.NONE, qualifiers=())
+    made = made_by_page(core, Choices(b"", PdkType.FOR_EXISTING_VMS, wish=RecoveryKey.NONE, qualifiers=()))
     with hgs_is(lab()):
         data = upload(cast, made)
     assert data.kind == ShieldingDataKind.FOR_EXISTING_VMS
@@ -52,7 +52,7 @@ def test_a_file_for_machines_that_exist_is_kept_as_one(core: Core, cast: Cast) -
 
 
 def test_the_page_and_the_portal_name_the_same_missing_values(core: Core, cast: Cast) -> None:
-    made = made_by_page(core, WINDOWS, qualifiers=(trusted(),))
+    made = made_by_page(core, Choices(WINDOWS, qualifiers=(trusted(),)))
     with hgs_is(lab()):
         data = upload(cast, made)
     publish(cast)
@@ -67,7 +67,7 @@ def test_the_page_and_the_portal_name_the_same_missing_values(core: Core, cast: 
 
 def test_the_page_knows_the_values_that_the_portal_gives(core: Core, cast: Cast) -> None:
     with hgs_is(lab()):
-        data = upload(cast, made_by_page(core, LINUX, qualifiers=(trusted(),)))
+        data = upload(cast, made_by_page(core, Choices(qualifiers=(trusted(),))))
     publish(cast)
     cast.host  # noqa: B018
     create(cast, data)

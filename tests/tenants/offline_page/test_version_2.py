@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from unittest.mock import patch
 from uuid import UUID
 
@@ -54,20 +55,30 @@ WINDOWS = b'<?xml version="1.0"?>\n<unattend><a>@ProductKey@</a><b>@MACAddr-1@@C
 FILES = {"b.conf": b"", "a-1": b"\0\xff" * 500, "configuration-script": b"#!/bin/sh\n", "B2": "ä\r\n".encode()}
 
 
-def made_by_page(
-    core: Core,
-    answer_file: bytes = LINUX,
-    kind: PdkType = PdkType.FOR_SHIELDED_TEMPLATES,
-    policy: Policy = Policy.SHIELDED,
-    wish: RecoveryKey = RecoveryKey.ESCROW,
-    qualifiers: tuple[VolumeIdQualifier, ...] = (DISK, OTHER_DISK),
-    files: dict[str, bytes] = FILES,
-) -> bytes:
-    trusted = [[q.disk_name, base64.b64encode(q.signer_fingerprint).decode(), q.version, q.rule] for q in qualifiers]
-    held = [[name, base64.b64encode(data).decode()] for name, data in files.items()]
-    choices = {"type": kind, "policy": policy, "recoveryKey": wish}
+@dataclass(frozen=True)
+class Choices:
+    """What a person chose."""
+
+    answer_file: bytes = LINUX
+    kind: PdkType = PdkType.FOR_SHIELDED_TEMPLATES
+    policy: Policy = Policy.SHIELDED
+    wish: RecoveryKey = RecoveryKey.ESCROW
+    qualifiers: tuple[VolumeIdQualifier, ...] = (DISK, OTHER_DISK)
+    files: dict[str, bytes] = field(default_factory=lambda: FILES)
+
+
+def as_given(qualifiers: Sequence[VolumeIdQualifier]) -> list[list[str]]:
+    return [[q.disk_name, base64.b64encode(q.signer_fingerprint).decode(), q.version, q.rule] for q in qualifiers]
+
+
+def made_by_page(core: Core, chosen: Choices = Choices()) -> bytes:
+    trusted = [
+        [q.disk_name, base64.b64encode(q.signer_fingerprint).decode(), q.version, q.rule] for q in chosen.qualifiers
+    ]
+    held = [[name, base64.b64encode(data).decode()] for name, data in chosen.files.items()]
+    choices = {"type": chosen.kind, "policy": chosen.policy, "recoveryKey": chosen.wish}
     metadata = [serialise_metadata(keys.guardian, communications()) for keys in (lab(), branch())]
-    made = core.run(MADE, owner_file(), PASSPHRASE, answer_file, choices, trusted, held, *metadata)
+    made = core.run(MADE, owner_file(), PASSPHRASE, chosen.answer_file, choices, trusted, held, *metadata)
     assert isinstance(made, bytes)
     return made
 
@@ -113,20 +124,14 @@ def replaying(data: bytes) -> Iterator[Callable[[int], bytes]]:
     assert chance == []
 
 
-def written_by_python(
-    data: bytes,
-    answer_file: bytes = LINUX,
-    kind: PdkType = PdkType.FOR_SHIELDED_TEMPLATES,
-    policy: Policy = Policy.SHIELDED,
-    wish: RecoveryKey = RecoveryKey.ESCROW,
-    qualifiers: tuple[VolumeIdQualifier, ...] = (DISK, OTHER_DISK),
-    files: dict[str, bytes] = FILES,
-) -> bytes:
-    secrets = ShieldingSecrets(Secret(answer_file), {name: Secret(octets) for name, octets in files.items()})
+def written_by_python(data: bytes, chosen: Choices) -> bytes:
+    secrets = ShieldingSecrets(
+        Secret(chosen.answer_file), {name: Secret(octets) for name, octets in chosen.files.items()}
+    )
     with replaying(data) as random_bytes:
         return write_pdk(
-            owner(), [lab().guardian, branch().guardian], policy, qualifiers, secrets, random_bytes,
-            kind=kind, recovery_key=wish,
+            owner(), [lab().guardian, branch().guardian], chosen.policy, chosen.qualifiers, secrets, random_bytes,
+            kind=chosen.kind, recovery_key=chosen.wish,
         )  # fmt: skip
 
 
@@ -146,8 +151,9 @@ def test_the_same_choices_and_the_same_chance_give_the_same_bytes(
     core: Core, kind: PdkType, answer_file: bytes, qualifiers: tuple[VolumeIdQualifier, ...], policy: Policy,
     wish: RecoveryKey,
 ) -> None:  # fmt: skip
-    made = made_by_page(core, answer_file, kind, policy, wish, qualifiers)
-    written = written_by_python(made, answer_file, kind, policy, wish, qualifiers)
+    chosen = Choices(answer_file, kind, policy, wish, qualifiers)
+    made = made_by_page(core, chosen)
+    written = written_by_python(made, chosen)
     assert hashlib.sha256(made).hexdigest() == hashlib.sha256(written).hexdigest()
     assert made == written
 
@@ -156,15 +162,15 @@ def test_other_choices_with_the_same_chance_have_no_signature(core: Core) -> Non
     """What the comparison above is worth: it fails for the least difference."""
     made = made_by_page(core)
     with pytest.raises(StopIteration):
-        written_by_python(made, wish=RecoveryKey.NONE)
+        written_by_python(made, Choices(wish=RecoveryKey.NONE))
     with pytest.raises(StopIteration):
-        written_by_python(made, qualifiers=(OTHER_DISK, DISK))
+        written_by_python(made, Choices(qualifiers=(OTHER_DISK, DISK)))
     with pytest.raises(StopIteration):
-        written_by_python(made, files=FILES | {"b.conf": b"x"})
+        written_by_python(made, Choices(files=FILES | {"b.conf": b"x"}))
 
 
 def test_its_owner_and_every_guardian_open_it_and_it_says_what_it_asks_for(core: Core) -> None:
-    made = made_by_page(core, WINDOWS, wish=RecoveryKey.NONE)
+    made = made_by_page(core, Choices(WINDOWS, wish=RecoveryKey.NONE))
     pdk = parse_pdk(made)
     assert made.startswith(b'<ShieldingData xmlns="urn:open-guarded-fabric:shielding-data:2" Version="2">')
     assert (pdk.version, pdk.escrows_recovery_key) == (2, False)
@@ -198,7 +204,7 @@ def test_a_recovery_key_left_for_it_opens_with_it(core: Core) -> None:
 def test_what_no_reader_takes_is_not_written(
     core: Core, kind: PdkType, answer_file: bytes, qualifiers: tuple[VolumeIdQualifier, ...]
 ) -> None:
-    trusted = [[q.disk_name, base64.b64encode(q.signer_fingerprint).decode(), q.version, q.rule] for q in qualifiers]
+    trusted = as_given(qualifiers)
     choices = {"type": kind, "policy": "Shielded", "recoveryKey": "Escrow"}
     metadata = serialise_metadata(lab().guardian, communications())
     assert not core.accepts(MADE, owner_file(), PASSPHRASE, answer_file, choices, trusted, [], metadata)
